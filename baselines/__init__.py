@@ -1,0 +1,1 @@
+"""Compared methods, one file each, built from the parts in `models`."""

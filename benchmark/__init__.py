@@ -1,0 +1,1 @@
+"""The harness: it runs any method and knows none by name."""

@@ -1,0 +1,1 @@
+"""Corpora: generated and recorded, behind one interface."""

@@ -1,0 +1,249 @@
+"""What every corpus offers, and how it is split.
+
+A corpus lists its clips without touching media, prepares one clip at a time into a folder of arrays
+(`models.types.Clip`), and may be able to make a *counterfactual*: the true face for the timing of one
+clip, the emotion of a second and the head pose of a third.
+
+Splits are by sentence and by speaker, never by window (EVP's own split by window index leaks overlapping
+windows; `audit` makes that impossible here). The subject is the person the models are made for. Judges
+are trained on other people.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.types import Clip
+
+
+class CorpusError(Exception):
+    """A corpus that cannot be used as asked: what was expected, what came, what to do."""
+
+
+class Corpus(ABC):
+    """A set of clips. Constructed from its YAML with keyword-only arguments, `cache` (a folder) among them."""
+
+    name: str
+    emotions: tuple[str, ...]
+    """Labels in their fixed order; empty where the corpus has no emotion labels."""
+    has_frames: bool
+    """Whether clips can be prepared with video frames."""
+    default_subject: str | None
+    """The speaker whose models are trained by default; None pools all speakers (tiny corpora)."""
+
+    @abstractmethod
+    def identity(self) -> str:
+        """A hash of everything that the prepared arrays depend on: recipe, version, or the files' content."""
+
+    @abstractmethod
+    def clips(self) -> tuple[Clip, ...]:
+        """Every clip, in a fixed order; no media is read."""
+
+    @abstractmethod
+    def prepare(self, clip: Clip, *, frames: bool) -> None:
+        """Make the clip's folder, whole or not at all; does nothing where it is there already.
+
+        Raises:
+            CorpusError: naming the clip, if its media cannot be used.
+        """
+
+    def counterfactual(self, timing: Clip, emotion: Clip, pose: Clip) -> Clip | None:
+        """The clip (not yet prepared) that shows `timing`'s words with `emotion`'s emotion under `pose`'s pose.
+
+        It is of `pose`'s speaker, has `timing`'s waveform and length, and `pose`'s head motion extended by
+        time reversal. None where the corpus cannot know it.
+        """
+        return None
+
+    @abstractmethod
+    def heads(self) -> np.ndarray:
+        """(examples, 68, 3) float32, see `models.method.TrainingData.heads`."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Who learns from what. Sentences of `test` occur nowhere else, whoever speaks them."""
+
+    subject: str | None
+    train: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+    judge_train: tuple[Clip, ...]
+    """Clips of other speakers; their sentences are the training ones."""
+    validation_by_sentence: bool = True
+    """False on a corpus of fewer than three sentences, where other takes of the training ones validate."""
+    notes: tuple[str, ...] = field(default=())
+    """What had to be dropped or pooled, in words, for the report."""
+
+
+def audit(split: Split) -> None:
+    """Refuse a split in which a clip or a sentence stands on both sides, or a judge knows the subject.
+
+    Raises:
+        CorpusError: naming the first offender.
+    """
+    _disjoint(split.train, split.test, "train", "test")
+    _disjoint(split.validation, split.test, "validation", "test")
+    if split.validation_by_sentence:
+        _disjoint(split.train, split.validation, "train", "validation")
+    elif both := {c.id for c in split.train} & {c.id for c in split.validation}:
+        raise CorpusError(f"split: clip {min(both)} is in both train and validation")
+    _disjoint(split.judge_train, split.test, "judge_train", "test")
+    if split.subject is not None:
+        for clip in split.judge_train:
+            if clip.speaker == split.subject:
+                raise CorpusError(f"split: judge clip {clip.id} is of the subject {split.subject}")
+        for clip in (*split.train, *split.validation, *split.test):
+            if clip.speaker != split.subject:
+                raise CorpusError(f"split: clip {clip.id} is not of the subject {split.subject}")
+
+
+def _disjoint(first: Sequence[Clip], second: Sequence[Clip], first_name: str, second_name: str) -> None:
+    shared = {clip.sentence for clip in first} & {clip.sentence for clip in second}
+    if shared:
+        raise CorpusError(
+            f"split: sentence {sorted(shared)[0]!r} is in both {first_name} and {second_name}; "
+            "every sentence must be on one side only"
+        )
+
+
+def choose_sentences(sentences: Iterable[str], count: int) -> tuple[str, ...]:
+    """`count` sentences spread evenly over the sorted list: a rule, not a draw, so all seeds test alike."""
+    ordered = sorted(set(sentences))
+    if count > len(ordered):
+        raise CorpusError(f"split: {count} sentences asked for, the corpus has {len(ordered)}")
+    positions = np.floor((np.arange(count) + 0.5) * len(ordered) / max(count, 1)).astype(int)
+    return tuple(ordered[i] for i in positions)
+
+
+def shared_sentences(clips: Sequence[Clip], emotions: Sequence[str]) -> tuple[str, ...]:
+    """Sentences that the clips hold in every emotion: the ones pseudo pairs can be made of."""
+    spoken: dict[str, set[str]] = {}
+    for clip in clips:
+        if clip.emotion is not None:
+            spoken.setdefault(clip.sentence, set()).add(clip.emotion)
+    return tuple(sorted(s for s, found in spoken.items() if found >= set(emotions)))
+
+
+def split_corpus(
+    corpus: Corpus,
+    *,
+    subject: str | None = "default",
+    test_shared: int = 2,
+    test_other: int = 2,
+    validation_shared: int = 1,
+    validation_other: int = 1,
+    intensities: Sequence[int] | None = None,
+    judge_sentences: int | None = None,
+) -> Split:
+    """Split by sentence text and speaker.
+
+    Shared sentences (spoken in every emotion by the subject) and the others are held out separately, as
+    pseudo pairs exist for the former only. A corpus whose sentences are all shared, or all not, gives all
+    its held-out sentences from what it has.
+
+    Args:
+        subject: a speaker, "default" for the corpus's own choice, or None to pool all speakers.
+        intensities: keep only clips of these intensities for the subject (neutral, intensity 1, always
+            stays); None keeps all. EVP trains on the strongest only.
+        judge_sentences: how many of the training sentences the other speakers say to the judges; None
+            takes all, 0 trains no judge.
+    """
+    clips = corpus.clips()
+    if not clips:
+        raise CorpusError(f"{corpus.name}: no clips found")
+    who = corpus.default_subject if subject == "default" else subject
+    speakers = sorted({clip.speaker for clip in clips})
+    if who is not None and who not in speakers:
+        raise CorpusError(f"{corpus.name}: no speaker {who!r}; there are {', '.join(speakers)}")
+    own = [c for c in clips if who is None or c.speaker == who]
+    if intensities is not None:
+        own = [c for c in own if c.intensity in intensities or c.emotion in (None, "neutral")]
+    if few := len({c.sentence for c in own}) < 3:
+        validation_shared = validation_other = 0
+        test_shared, test_other = min(test_shared, 1), 0
+    held_test, held_validation = _held_out(
+        own, corpus.emotions, test_shared, test_other, validation_shared, validation_other
+    )
+    held = held_test | held_validation
+    learning = sorted((c for c in own if c.sentence not in held), key=lambda c: c.id)
+    takes = learning[3::4] if few else [c for c in own if c.sentence in held_validation]
+    split = Split(
+        subject=who,
+        train=tuple(c for c in learning if c not in takes),
+        validation=tuple(takes),
+        test=tuple(c for c in own if c.sentence in held_test),
+        judge_train=_judge_clips(clips, who, held, judge_sentences) if corpus.emotions else (),
+        validation_by_sentence=not few,
+        notes=_notes(corpus, who, few),
+    )
+    for part in ("train", "validation", "test"):
+        if not getattr(split, part):
+            raise CorpusError(
+                f"{corpus.name}: no {part} clips for subject {who or 'all speakers'}: "
+                f"{len(own)} clips of {len({c.sentence for c in own})} sentences; lower data.split.*"
+            )
+    audit(split)
+    return split
+
+
+def _held_out(
+    own: Sequence[Clip],
+    emotions: Sequence[str],
+    test_shared: int,
+    test_other: int,
+    validation_shared: int,
+    validation_other: int,
+) -> tuple[set[str], set[str]]:
+    """The test and the validation sentences."""
+    shared = set(shared_sentences(own, emotions)) if emotions else set()
+    other = {c.sentence for c in own} - shared
+    if not shared:
+        test_other, validation_other = test_other + test_shared, validation_other + validation_shared
+        test_shared = validation_shared = 0
+    if not other:
+        test_shared, validation_shared = test_shared + test_other, validation_shared + validation_other
+        test_other = validation_other = 0
+    test: set[str] = set()
+    validation: set[str] = set()
+    for pool, n_test, n_validation in (
+        (shared, test_shared, validation_shared),
+        (other, test_other, validation_other),
+    ):
+        chosen = choose_sentences(pool, n_test)
+        test.update(chosen)
+        validation.update(choose_sentences(pool - set(chosen), n_validation))
+    return test, validation
+
+
+def _judge_clips(
+    clips: Sequence[Clip], subject: str | None, held: set[str], sentences: int | None
+) -> tuple[Clip, ...]:
+    """Other speakers' clips of some training sentences."""
+    others = [c for c in clips if subject is not None and c.speaker != subject]
+    free = {c.sentence for c in others} - held
+    chosen = free if sentences is None else set(choose_sentences(free, min(sentences, len(free))))
+    return tuple(c for c in others if c.sentence in chosen)
+
+
+def _notes(corpus: Corpus, subject: str | None, few: bool) -> tuple[str, ...]:
+    notes = []
+    if few:
+        notes.append(
+            f"{corpus.name} has fewer than three sentences: other takes of the training sentence, not "
+            "another sentence, select the checkpoints. The test sentence is unseen."
+        )
+    if not corpus.emotions:
+        notes.append(
+            f"{corpus.name} has no emotion labels: the transfer condition, the emotion judge and every "
+            "method or ablation that needs emotions are left out."
+        )
+    if subject is None:
+        notes.append(f"{corpus.name} has few clips a speaker: one model is trained on all speakers pooled.")
+    if not corpus.has_frames:
+        notes.append(f"{corpus.name} has no video: rendering and image metrics are left out.")
+    return tuple(notes)

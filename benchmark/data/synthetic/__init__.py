@@ -1,0 +1,1 @@
+"""The embedded corpus: generated speech and faces with every factor known."""

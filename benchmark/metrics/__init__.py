@@ -1,0 +1,1 @@
+"""Scores: protocols that carry their meaning."""

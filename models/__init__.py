@@ -1,0 +1,1 @@
+"""The method, from waveform to frames: networks, losses, geometry. Read `models.evp` first."""

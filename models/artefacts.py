@@ -1,0 +1,67 @@
+"""What stages leave behind: arrays and module weights as safetensors. Nothing here reads a pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file as save_tensors
+from torch import nn
+
+
+class ArtefactError(Exception):
+    """A stage's file that is missing, damaged, or not what its reader expects."""
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays; the order of names is not kept."""
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, str(path))
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The named arrays of a file.
+
+    Raises:
+        ArtefactError: the file is missing or damaged.
+    """
+    _require(path)
+    try:
+        return load_file(str(path))
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+
+
+def save_module(path: Path, module: nn.Module) -> None:
+    """Write a module's parameters and buffers."""
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    save_tensors(state, str(path))
+
+
+def load_module(path: Path, module: nn.Module) -> None:
+    """Fill a module with the weights in a file, which must have exactly its names and shapes.
+
+    Raises:
+        ArtefactError: the file is missing or damaged, or is of another network or scale.
+    """
+    _require(path)
+    try:
+        state = load_tensors(str(path))
+    except SafetensorError as error:
+        raise _damaged(path, error) from error
+    try:
+        module.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ArtefactError(f"{path} holds another network than {type(module).__name__}: {error}") from error
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise ArtefactError(f"{path} is missing: run the stage that writes it")
+
+
+def _damaged(path: Path, error: Exception) -> ArtefactError:
+    return ArtefactError(f"{path} is damaged ({error}): delete its folder and run the stage again")

@@ -1,0 +1,1 @@
+"""Audio features and their alignment."""

@@ -1,0 +1,1 @@
+"""Splitting speech into content and emotion."""

@@ -1,0 +1,1 @@
+"""Linear face model, its fitting, and 3D-aware alignment."""

@@ -1,0 +1,1 @@
+"""Landmark layouts, their PCA, and the audio-driven predictor."""

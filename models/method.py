@@ -1,0 +1,139 @@
+"""What the harness and a method know of each other.
+
+A *Method* is a set of named *Stages* and a predictor built from what they left behind. A Stage is a pure
+function of (its configuration, the training data, its upstream stages, the seed) into a folder. Most
+stages train: they describe a *Training* (players, batches, validation) and hand it to `StageRun.fit`, the
+one training loop there is, which also checkpoints, resumes and selects by validation.
+
+The harness creates a method from its YAML: `_target_` names the class, every key that names a stage holds
+that stage's own `_target_` and numbers. A stage's identity is the hash of that subtree, so two ablations
+share each stage that neither touches.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.types import Clip, Prediction, Request
+
+
+class TrainingData(Protocol):
+    """What a stage may see of a corpus. Test clips are not in it."""
+
+    emotions: tuple[str, ...]
+    """Labels in their fixed order; empty for a corpus without emotion labels."""
+    train: tuple[Clip, ...]
+    """Training clips of the subject that the models are made for."""
+    validation: tuple[Clip, ...]
+    """Clips of the same subject and other sentences, for selection."""
+
+    def heads(self) -> np.ndarray:
+        """(examples, 68, 3) float32 3D landmarks of many heads and expressions, for a linear face model.
+
+        x right, y down, z towards the viewer, in units of the 256 crop at rest.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Player:
+    """One side of a training: what it optimises, and the loss it minimises.
+
+    `loss` maps a batch to named terms; the player's objective is their sum weighted by `weights`. A term
+    without a weight counts 1; a term with weight 0 is measured without gradient and logged.
+    """
+
+    name: str
+    optimizer: torch.optim.Optimizer
+    loss: Callable[[Any], Mapping[str, Tensor]]
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training, described. Players move in order on the same batch at every step."""
+
+    modules: Mapping[str, nn.Module]
+    """Everything whose state belongs to the checkpoint, by name."""
+    players: Sequence[Player]
+    batch: Callable[[np.random.Generator], Any]
+    """Draws one batch. The generator is derived from (seed, stage, step), so step k sees the same batch
+    whether or not the run was interrupted, and in the full model as in its ablations."""
+    steps: int
+    validate: Callable[[], Mapping[str, float]] | None = None
+    """Named validation values, lower is better; called with modules in eval mode and without gradient."""
+    validate_every: int = 0
+    """Steps between validations; the last step always validates when `validate` is given."""
+    select_by: str | None = None
+    """The validation value whose minimum picks the final weights; None keeps the last ones."""
+
+
+class StageRun(Protocol):
+    """What the harness lends to a running stage."""
+
+    directory: Path
+    """Where the stage leaves its files. It becomes visible to others only when the stage is complete."""
+    device: torch.device
+
+    def generator(self, *purpose: str) -> np.random.Generator:
+        """A generator derived from (seed, purpose): the same in every ablation of one seed."""
+        ...
+
+    def torch_generator(self, *purpose: str) -> torch.Generator: ...
+
+    def fit(self, training: Training) -> None:
+        """Train to the end, resuming from a checkpoint if there is one; modules end with the selected weights."""
+        ...
+
+    def progress(self, done: int, total: int) -> None: ...
+
+    def log(self, **values: float | int | str) -> None:
+        """Append one row to the stage's log, which W&B mirrors."""
+        ...
+
+
+class Stage(ABC):
+    """One step of a method. Constructed from its YAML subtree with keyword-only arguments."""
+
+    version: ClassVar[int] = 1
+    """Raise it whenever the same configuration now computes something else."""
+    upstream: tuple[str, ...] = ()
+    """Names of the stages of the same method whose folders this one reads."""
+    seeded: bool = True
+    """False for a stage that draws nothing at random: it is then shared by all seeds."""
+
+    @abstractmethod
+    def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
+        """Compute, and leave the results in `run.directory`."""
+
+
+Predictor = Callable[[Request], Prediction]
+
+
+class Method(ABC):
+    """A talking-face method as the harness sees it."""
+
+    sees_truth: ClassVar[bool] = False
+    """True only for ceilings, which are handed the answer."""
+
+    needs_emotions: ClassVar[bool] = False
+    """True for a method that cannot be trained on a corpus without emotion labels."""
+
+    @abstractmethod
+    def stages(self) -> Mapping[str, Stage]:
+        """Stages by name, each under the name of the YAML key it came from; upstream before downstream."""
+
+    @abstractmethod
+    def predictor(self, data: TrainingData, inputs: Mapping[str, Path], device: torch.device) -> Predictor:
+        """Load what the stages left in `inputs` and return the function that answers requests.
+
+        It must be deterministic: the same request gets the same bits.
+        """

@@ -1,0 +1,1 @@
+"""From landmarks to frames: edge sketch, generator, discriminators."""
