@@ -49,6 +49,6 @@ def tail_padding(samples: int) -> int:
     return max(0, needed - samples)
 
 
-def row_seconds(row: float) -> float:
+def row_seconds(row):
     """The time of a row's centre from the start of the un-padded utterance."""
     return (row * HOP + ROW_LENGTH / 2 - PADDING) / SAMPLE_RATE

@@ -41,7 +41,7 @@ def skew(vectors: np.ndarray) -> np.ndarray:
 
 
 def rotation_from_vector(vectors: np.ndarray) -> np.ndarray:
-    """Axis times angle in radians (..., 3) to rotations (..., 3, 3). Rodrigues' formula; zero gives the identity."""
+    """Axis times angle in radians (..., 3) to rotations (..., 3, 3); zero gives the identity."""
     angle = np.linalg.norm(vectors, axis=-1)[..., None, None]
     k = skew(vectors)
     half = np.sinc(angle / (2 * np.pi))

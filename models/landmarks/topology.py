@@ -96,14 +96,15 @@ def _eye_and_mouth_pairs(eye_a: int, eye_b: int, mouth: int) -> list[tuple[int, 
 
 
 def _eye_and_mouth_strokes(eye_a: int, eye_b: int, mouth: int) -> tuple[Indices, ...]:
-    eyes = [(eye + k for k in part) for eye in (eye_a, eye_b) for part in ((0, 1, 2, 3), (3, 4, 5, 0))]
+    lids = ((0, 1, 2, 3), (3, 4, 5, 0))
+    eyes = [tuple(eye + k for k in lid) for eye in (eye_a, eye_b) for lid in lids]
     lips = [
         _span(mouth, mouth + 6),
         (*_span(mouth + 6, mouth + 11), mouth),
         _span(mouth + 12, mouth + 16),
         (*_span(mouth + 16, mouth + 19), mouth + 12),
     ]
-    return (*(tuple(eye) for eye in eyes), *lips)
+    return (*eyes, *lips)
 
 
 IBUG68 = Layout(

@@ -1,8 +1,9 @@
-"""A rough 3D face of 68 points and random heads around it, for tests that need geometry but no corpus."""
+"""A rough 3D face of 68 points and random heads around it: geometry without a corpus."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 
 def generic_face() -> np.ndarray:
@@ -20,7 +21,7 @@ def generic_face() -> np.ndarray:
     outer = np.stack([-22 * np.cos(turn), 42 - 10 * np.sin(turn), 50 - 8 * np.cos(turn) ** 2], -1)
     turn = 2 * np.pi * np.arange(8) / 8
     inner = np.stack([-15 * np.cos(turn), 42 - 3 * np.sin(turn), 49 - 5 * np.cos(turn) ** 2], -1)
-    eyes = [eye + [-30, -20, 36], eye * [1, 1, -1] + [30, -20, 38]]
+    eyes = [eye + np.array([-30, -20, 36]), eye * [1, 1, -1] + [30, -20, 38]]
     return np.concatenate([contour, brow_a, brow_b, bridge, base, *eyes, outer, inner])
 
 
@@ -35,6 +36,20 @@ def random_heads(rng: np.random.Generator, count: int, modes: int = 12) -> np.nd
     jaw[54:60, 1] = jaw[64:68, 1] = 1.0
     spread = np.zeros((68, 3))
     spread[48:68, 0] = face[48:68, 0] / 22
-    bends = np.tensordot(rng.normal(0, 2.0, (count, modes)), waves, 1)
+    bends = _without_turns(np.tensordot(rng.normal(0, 1.0, (count, modes)), waves, 1), face)
     opening = np.abs(rng.normal(0, 8, (count, 1, 1))) * jaw
     return face + bends + opening + rng.normal(0, 3, (count, 1, 1)) * spread
+
+
+def _without_turns(bends: np.ndarray, face: np.ndarray) -> np.ndarray:
+    """Bends (count, 68, 3) minus what a small rotation of the face would explain: that is pose, not shape."""
+    arms = face - face.mean(0)
+    turns = np.stack([np.cross(axis, arms).ravel() for axis in np.eye(3)])
+    basis = np.linalg.qr(turns.T)[0]
+    flat = bends.reshape(len(bends), -1)
+    return (flat - flat @ basis @ basis.T).reshape(bends.shape)
+
+
+@pytest.fixture(scope="session")
+def heads() -> np.ndarray:
+    return random_heads(np.random.default_rng(0), 1500)

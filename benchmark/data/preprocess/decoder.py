@@ -1,0 +1,191 @@
+"""Decoding in a child process, so that no file can crash, hang or starve the program.
+
+The child serves file after file. It is limited in memory, is killed when it stalls, and leaves nothing
+behind: decoded arrays go into a file without a name that the parent opens and hands over.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+import benchmark
+from benchmark.data.clip_store import FULL, StorageError
+from benchmark.data.preprocess.audio import Sound, read_sound
+from benchmark.data.preprocess.media import MediaError
+from benchmark.data.preprocess.video import Video, write_frames
+
+MEMORY_BYTES = 3 * 2**30
+"""Address space of the child; PyAV, NumPy and SoundFile map about 1 GB before they read anything."""
+STALL_SECONDS = 30.0
+"""Silence after which the child is taken for hung; it reports after every frame."""
+
+SERVE = "from benchmark.data.preprocess.decoder import serve; serve()"
+
+
+class Decoder:
+    """A handle on the child. Not for use by two threads at once; a forked process starts its own child."""
+
+    def __init__(self, *, memory_bytes: int = MEMORY_BYTES, stall_seconds: float = STALL_SECONDS) -> None:
+        self._memory_bytes = memory_bytes
+        self._stall_seconds = stall_seconds
+        self._child: subprocess.Popen[bytes] | None = None
+        self._owner = -1
+        self._socket: socket.socket | None = None
+
+    def sound(self, path: Path) -> Sound:
+        """The file's sound at 16 kHz.
+
+        Raises:
+            MediaError: naming the file.
+        """
+        with tempfile.TemporaryFile() as scratch:
+            reply = self._ask("sound", path, scratch)
+            scratch.seek(0)
+            waveform = np.frombuffer(scratch.read(), np.float32)
+        if len(waveform) != reply["samples"]:
+            raise MediaError(f"{path}: {reply['samples']} samples decoded, {len(waveform)} received")
+        return Sound(waveform.copy(), reply["start"])
+
+    def video(self, path: Path, scratch_folder: Path | None = None) -> tuple[Video, np.ndarray]:
+        """The file's frames at 25 fps: what they are, and (frames, height, width, 3) uint8 mapped from disk.
+
+        Raises:
+            MediaError: naming the file.
+            StorageError: the scratch folder is full.
+        """
+        with tempfile.TemporaryFile(dir=scratch_folder) as scratch:
+            video = Video(**self._ask("video", path, scratch))
+            shape = (video.frames, video.height, video.width, 3)
+            return video, np.memmap(scratch, np.uint8, "r", shape=shape)
+
+    def close(self) -> None:
+        if self._child is not None and self._owner == os.getpid():
+            self._child.kill()
+            self._child.wait()
+        if self._socket is not None:
+            self._socket.close()
+        self._child = self._socket = None
+
+    def _ask(self, what: str, path: Path, scratch: BinaryIO) -> dict[str, Any]:
+        if not path.is_file():
+            raise MediaError(f"{path}: no such file")
+        channel = self._running()
+        try:
+            message = json.dumps({"what": what, "path": str(path)}).encode() + b"\n"
+            socket.send_fds(channel, [message], [scratch.fileno()])
+            reply = self._reply(channel)
+        except TimeoutError:
+            self.close()
+            raise MediaError(f"{path}: decoding stalled for {self._stall_seconds:.0f} s") from None
+        except (ConnectionError, EOFError):
+            raise MediaError(f"{path}: the decoder {self._obituary()} on this file") from None
+        if reply["outcome"] == "storage":
+            raise StorageError(f"no space left while decoding {path}: free some, or set cache elsewhere")
+        if reply["outcome"] == "refused":
+            raise MediaError(reply["message"])
+        return reply["value"]
+
+    def _reply(self, channel: socket.socket) -> dict[str, Any]:
+        """The next message that is not a sign of life. Each line that arrives renews the patience."""
+        buffer = b""
+        while True:
+            data = channel.recv(65536)
+            if not data:
+                raise EOFError
+            *lines, buffer = (buffer + data).split(b"\n")
+            for line in lines:
+                if line:
+                    return json.loads(line)
+
+    def _running(self) -> socket.socket:
+        if self._child is not None and self._owner == os.getpid() and self._child.poll() is None:
+            assert self._socket is not None
+            return self._socket
+        self.close()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._child = subprocess.Popen(
+                [sys.executable, "-c", SERVE, str(theirs.fileno()), str(self._memory_bytes)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _python_path()},
+            )
+        ours.settimeout(self._stall_seconds)
+        self._socket, self._owner = ours, os.getpid()
+        return ours
+
+    def _obituary(self) -> str:
+        assert self._child is not None
+        code = self._child.wait()
+        self.close()
+        return f"crashed ({signal.Signals(-code).name})" if code < 0 else f"ended (exit code {code})"
+
+
+_shared: dict[int, Decoder] = {}
+
+
+def shared_decoder() -> Decoder:
+    """This process's decoder; its child ends with the process."""
+    if os.getpid() not in _shared:
+        _shared.clear()
+        _shared[os.getpid()] = Decoder()
+        atexit.register(_shared[os.getpid()].close)
+    return _shared[os.getpid()]
+
+
+def _python_path() -> str:
+    root = str(Path(benchmark.__file__).resolve().parents[1])
+    return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+
+
+def serve() -> None:
+    """The child: answer requests until the parent is gone."""
+    descriptor, memory_bytes = int(sys.argv[1]), int(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    channel = socket.socket(fileno=descriptor)
+    while True:
+        data, descriptors, _, _ = socket.recv_fds(channel, 65536, 1)
+        while data and not data.endswith(b"\n"):
+            data += channel.recv(65536)
+        if not data:
+            return
+        with os.fdopen(descriptors[0], "wb") as scratch:
+            reply = _answer(json.loads(data), scratch, lambda: channel.sendall(b"\n"))
+        channel.sendall(json.dumps(reply).encode() + b"\n")
+
+
+def _answer(request: dict[str, Any], scratch: BinaryIO, progress: Any) -> dict[str, Any]:
+    path = Path(request["path"])
+    try:
+        if request["what"] == "video":
+            value: dict[str, Any] = vars(write_frames(path, scratch, progress))
+        else:
+            sound = read_sound(path)
+            scratch.write(sound.waveform.data)
+            value = {"samples": len(sound.waveform), "start": sound.start}
+        scratch.flush()
+    except MediaError as error:
+        return {"outcome": "refused", "message": str(error)}
+    except MemoryError:
+        return {"outcome": "refused", "message": f"{path}: decoding needs more memory than allowed"}
+    except OSError as error:
+        if error.errno in FULL:
+            return {"outcome": "storage"}
+        return {"outcome": "refused", "message": f"{path}: cannot be read: {error.strerror or error}"}
+    return {"outcome": "done", "value": value}

@@ -1,0 +1,18 @@
+"""What recordings are accepted, and the error that names the one that is not."""
+
+from __future__ import annotations
+
+from benchmark.data.corpus import CorpusError
+
+MAX_SECONDS = 300.0
+"""Longest recording read. An utterance lasts seconds; a header that claims hours is a mistake or a bomb."""
+MAX_FRAME_PIXELS = 4096 * 2304
+MAX_VIDEO_BYTES = 12 * 2**30
+"""Of decoded RGB frames, which lie in an unnamed scratch file until they are cropped."""
+
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3", ".m4a", ".aac", ".opus")
+VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v")
+
+
+class MediaError(CorpusError):
+    """A recording that cannot be used; the message begins with its path."""

@@ -1,0 +1,142 @@
+"""From a recording to a clip's arrays: decode, find the landmarks, cut out the face.
+
+The cut-out is one similarity per clip, so the head's own motion stays. It places the clip's median eyes and
+nose tip on EVP's template (method.md 5.1), shrunk: that template fills the crop with the face from brow to
+chin, and a portrait shows hair and shoulders too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from benchmark.data.corpus import CorpusError
+from benchmark.data.preprocess.audio import RESAMPLER
+from benchmark.data.preprocess.decoder import shared_decoder
+from benchmark.data.preprocess.faces import FaceDetector
+from models.audio.framing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.landmarks.alignment import TEMPLATE, apply, similarity
+from models.landmarks.topology import IBUG68
+from models.types import CROP_SIZE
+
+VERSION = 1
+EYE_DISTANCE = 56.0
+"""Between the eyes' centres, in the 256 crop; the template's 84 leave no room for hair and shoulders."""
+EYE_HEIGHT = 108.0
+"""Of the eyes in the crop. They are the middle of a head; hair needs less room than the neck."""
+MAX_DIFFERENCE = 0.5
+"""Seconds by which sound and video of one recording may differ; cameras stop them at different packets."""
+
+
+def portrait_template() -> np.ndarray:
+    """(3, 2) eye a, eye b and nose tip in the 256 crop."""
+    eyes = TEMPLATE[:2].mean(0)
+    scale = EYE_DISTANCE / float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
+    return (TEMPLATE - eyes) * scale + (CROP_SIZE / 2, EYE_HEIGHT)
+
+
+class Preprocess:
+    """Makes a clip's arrays from its files.
+
+    Args:
+        detector: finds the landmarks.
+        size: side of the frames in pixels; landmarks are in the 256 crop whatever it is.
+    """
+
+    def __init__(self, *, detector: FaceDetector, size: int = 256) -> None:
+        if not 16 <= size <= 1024:
+            raise ValueError(f"frame size must be from 16 to 1024 pixels, got {size}")
+        self.detector = detector
+        self.size = size
+
+    def identity(self) -> str:
+        where = f"{EYE_DISTANCE} {EYE_HEIGHT}"
+        return f"portrait v{VERSION} {self.size} {where} | {self.detector.identity()} | {RESAMPLER}"
+
+    def video(
+        self, media: Path, *, sound: Path | None = None, scratch: Path | None = None
+    ) -> Mapping[str, np.ndarray]:
+        """waveform, landmarks and frames of a video with sound.
+
+        Args:
+            sound: where the sound is, if not in the video.
+            scratch: folder for the decoded video, which is as large as it is uncompressed.
+
+        Raises:
+            CorpusError: the file cannot be used, or shows no face.
+        """
+        decoder = shared_decoder()
+        track = decoder.sound(sound or media)
+        video, pictures = decoder.video(media, scratch)
+        start = track.start - video.start if sound is None else 0.0
+        waveform = fit_sound(track.waveform, start, len(pictures), media)
+        landmarks = self.detector(pictures, media)
+        if not np.isfinite(landmarks).all((1, 2)).any():
+            raise CorpusError(f"{media}: no face found in any of its {len(pictures)} frames")
+        matrix = portrait_similarity(landmarks)
+        return {
+            "waveform": waveform,
+            "landmarks": apply(matrix, landmarks.astype(np.float32)),
+            "frames": crop(pictures, matrix, self.size),
+        }
+
+
+def fit_sound(waveform: np.ndarray, start: float, frames: int, media: Path) -> np.ndarray:
+    """The sound moved to start with the video and made exactly as long, with zeros where there is none.
+
+    Raises:
+        CorpusError: they differ by more than cameras explain.
+    """
+    offset = round(start * SAMPLE_RATE)
+    moved = np.concatenate([np.zeros(max(0, offset), np.float32), waveform[max(0, -offset) :]])
+    length = frames * SAMPLES_PER_FRAME
+    if max(abs(offset), abs(len(moved) - length)) > MAX_DIFFERENCE * SAMPLE_RATE:
+        raise CorpusError(
+            f"{media}: sound from {start:.2f} s to {len(moved) / SAMPLE_RATE:.2f} s, video from 0 to "
+            f"{length / SAMPLE_RATE:.2f} s: they do not belong together"
+        )
+    return np.pad(moved, (0, max(0, length - len(moved))))[:length]
+
+
+def whole_frames(waveform: np.ndarray) -> np.ndarray:
+    """The sound with zeros appended up to a whole number of video frames."""
+    return np.pad(waveform, (0, -len(waveform) % SAMPLES_PER_FRAME))
+
+
+def portrait_similarity(landmarks: np.ndarray) -> np.ndarray:
+    """(2, 3): the one similarity that puts a clip's median face onto the portrait template."""
+    return similarity(IBUG68.stable @ np.nanmedian(landmarks, 0), portrait_template())
+
+
+def crop(pictures: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
+    """Frames (n, size, size, 3) uint8 under a similarity into the 256 crop.
+
+    Beyond the border of a picture its edge is repeated: black would be an edge that the camera never saw.
+    """
+    matrix = matrix * (size / CROP_SIZE)
+    # Bilinear sampling aliases below half size, so whole pixel blocks are averaged first.
+    shrink = max(1, int(1 / np.hypot(matrix[0, 0], matrix[1, 0])))
+    centred = matrix.copy()
+    centred[:, :2] *= shrink
+    centred[:, 2] += centred[:, :2] @ (0.5, 0.5) - 0.5
+    frames = np.empty((len(pictures), size, size, 3), np.uint8)
+    for index, picture in enumerate(pictures):
+        frames[index] = cv2.warpAffine(
+            _shrunk(picture, shrink),
+            centred,
+            (size, size),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    return frames
+
+
+def _shrunk(picture: np.ndarray, factor: int) -> np.ndarray:
+    if factor == 1:
+        return picture
+    height, width = (-(-side // factor) * factor for side in picture.shape[:2])
+    padded = np.pad(picture, ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)), "edge")
+    return cv2.resize(padded, (width // factor, height // factor), interpolation=cv2.INTER_AREA)

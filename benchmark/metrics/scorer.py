@@ -1,0 +1,75 @@
+"""One clip, then one set, scored under every protocol that applies, each thing computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.metrics.emotion import EmotionJudge
+from benchmark.metrics.metric import METRICS, ClipPair, SetPair, metric_of
+from benchmark.metrics.score import Score
+from models.types import Prediction
+
+if TYPE_CHECKING:
+    from benchmark.metrics.extractors import FrameExtractor
+
+
+def score_clip(
+    predicted: Prediction,
+    truth: Prediction,
+    *,
+    clip_id: str,
+    emotion: str | None = None,
+    judge: EmotionJudge | None = None,
+    neutral: np.ndarray | None = None,
+) -> dict[str, Score]:
+    """Scores by protocol id, in the order of `METRICS`.
+
+    Protocols whose needs are absent are absent from the result: image metrics where either side has no
+    frames, the judge's where there is no judge, no neutral face or no wanted emotion.
+
+    Raises:
+        ValueError: naming the clip: input that a protocol cannot be computed from.
+    """
+    pair = ClipPair(predicted, truth, clip_id, emotion, judge, neutral)
+    applicable = [m for m in METRICS if m.level == "clip" and m.needs <= pair.offers]
+    return {metric.id: metric.compute(pair) for metric in applicable}
+
+
+def frame_features(frames: np.ndarray, extractor: FrameExtractor, *, every: int = 1) -> np.ndarray:
+    """(n, d) float32 features of every `every`-th frame of (frames, H, W, 3) uint8, the first one included.
+
+    Raises:
+        ValueError: `every` is below 1, or frames of another type or shape.
+    """
+    if every < 1:
+        raise ValueError(f"every: expected 1 or more, got {every}")
+    return extractor(frames[::every])
+
+
+def score_set(
+    protocol: str,
+    predicted: Sequence[np.ndarray],
+    truth: Sequence[np.ndarray],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 200,
+    allow_biased: bool = False,
+) -> Score:
+    """A protocol of the whole set from `frame_features` per clip; both lists in the same order of clips.
+
+    Raises:
+        TooFewVectorsError: fewer than twice as many frames as dimensions, unless `allow_biased`.
+        ValueError: the protocol is unknown or belongs to single clips, or features that do not fit.
+    """
+    metric = metric_of(protocol)
+    if metric.level != "set":
+        raise ValueError(f"{protocol} is scored per clip: use score_clip")
+    return metric.compute(SetPair(predicted, truth, rng, resamples, allow_biased))
+
+
+def set_protocols(extractors: Sequence[str]) -> Mapping[str, str]:
+    """Protocol id -> extractor name, of the set protocols that the given extractors serve."""
+    return {m.id: m.extractor for m in METRICS if m.level == "set" and m.extractor in extractors}

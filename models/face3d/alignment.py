@@ -1,0 +1,126 @@
+"""3D-aware alignment: the predicted expression under the target video's head pose (method.md 6.4).
+
+Three variants of one step, chosen by configuration: `PoseSwap` is the paper's, `SimilarityAlignment` its
+ablation, `StillAlignment` leaves head motion out. Each turns a stabilised prediction into landmarks of the
+target's crop, frame k of the prediction with frame k of the target, which is extended by time reversal.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import numpy as np
+
+from models.face3d.camera import Pose, project
+from models.face3d.fitting import Fit, fit
+from models.face3d.morphable import FaceModel
+from models.landmarks import alignment
+from models.landmarks.topology import IBUG68
+from models.types import ping_pong
+
+
+class LandmarkAlignment(Protocol):
+    """What all variants are to the synthesis."""
+
+    needs_face_model: bool
+
+    def align(self, predicted: np.ndarray, target: np.ndarray, model: FaceModel | None) -> np.ndarray:
+        """Stabilised (time, 68, 2), and landmarks (frames, 68, 2) of the target, to (time, 68, 2) of its crop."""
+        ...
+
+
+def _extend(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The target's landmarks, complete, one frame for each of the prediction."""
+    for name, landmarks in (("predicted", predicted), ("target", target)):
+        if landmarks.ndim != 3 or landmarks.shape[1:] != (68, 2):
+            raise ValueError(f"expected {name} landmarks (time, 68, 2), got {landmarks.shape}")
+    if not np.isfinite(predicted).all():
+        raise ValueError("expected finite predicted landmarks, got NaN or infinity")
+    return alignment.fill_missing(target)[ping_pong(len(target), len(predicted))]
+
+
+class SimilarityAlignment:
+    """Per frame, the similarity that puts the stable points onto the target's ("w/o 3D alignment").
+
+    It follows the target's roll, position and size; a head that turns or nods looks flat.
+    """
+
+    needs_face_model = False
+
+    def align(self, predicted: np.ndarray, target: np.ndarray, model: FaceModel | None = None) -> np.ndarray:
+        extended = _extend(predicted, target)
+        stable = IBUG68.stable
+        return alignment.apply(alignment.similarity(stable @ predicted, stable @ extended), predicted)
+
+
+class StillAlignment:
+    """One similarity for all frames: the face stays where the target's is on average."""
+
+    needs_face_model = False
+
+    def align(self, predicted: np.ndarray, target: np.ndarray, model: FaceModel | None = None) -> np.ndarray:
+        extended = _extend(predicted, target)
+        stable = IBUG68.stable
+        mean = (stable @ predicted).mean(0), (stable @ extended).mean(0)
+        return alignment.apply(alignment.similarity(*mean), predicted)
+
+
+class PoseSwap:
+    """Predicted shape and expression, the target's pose.
+
+    Args:
+        placement: what sets scale and place after the target's rotation. "pose" is the paper: the target's
+            own scale and translation (equation 8). "points" is the released code: a similarity onto the
+            target's eyes, nose tip and outer brow ends, which forgives errors of the fit; "stable" the same
+            on eyes and nose tip only, so that predicted brows are free to move.
+        carry_residual: add what the fit could not explain of the prediction, as an offset in its own image
+            plane, so that a prediction under its own pose comes back unchanged.
+        noise: see `models.face3d.fitting.fit`.
+        smooth: pass the result through the 1-euro filter, as the released code does. It lags; off by default.
+    """
+
+    needs_face_model = True
+
+    def __init__(
+        self,
+        *,
+        placement: Literal["pose", "points", "stable"] = "stable",
+        carry_residual: bool = True,
+        noise: float = 0.5,
+        smooth: bool = False,
+    ) -> None:
+        if placement not in ("pose", "points", "stable"):
+            raise ValueError(f"expected placement pose, points or stable, got {placement!r}")
+        self.placement = placement
+        self.carry_residual = carry_residual
+        self.noise = noise
+        self.smooth = smooth
+
+    def align(self, predicted: np.ndarray, target: np.ndarray, model: FaceModel | None) -> np.ndarray:
+        """Raises ValueError for landmarks of another shape, a target without a face, or no face model."""
+        if model is None:
+            raise ValueError("PoseSwap needs the face model that Face3DStage learns, got None")
+        extended = _extend(predicted, target)
+        source = fit(model, predicted, noise=self.noise)
+        complete = alignment.fill_missing(target)
+        pose = fit(model, complete, noise=self.noise).pose.at(ping_pong(len(target), len(predicted)))
+        points = source.points()
+        if self.carry_residual:
+            points = points + residual_offsets(source, predicted)
+        placed = self._place(points, pose, extended)
+        if self.smooth:
+            placed = alignment.one_euro(placed)
+        return placed.astype(predicted.dtype)
+
+    def _place(self, points: np.ndarray, pose: Pose, target: np.ndarray) -> np.ndarray:
+        projected = project(points, pose)
+        if self.placement == "pose":
+            return projected
+        anchors = IBUG68.five if self.placement == "points" else IBUG68.stable
+        return alignment.apply(alignment.similarity(anchors @ projected, anchors @ target), projected)
+
+
+def residual_offsets(source: Fit, landmarks: np.ndarray) -> np.ndarray:
+    """Offsets (time, 68, 3) in model space that make the fitted points project onto the landmarks exactly."""
+    residual = (landmarks - source.landmarks()) / source.pose.scale[:, None, None]
+    return residual @ source.pose.rotation[:, :2]

@@ -1,0 +1,97 @@
+"""SSIM and PSNR: closed forms, the wrap-around trap, rules for identical frames, unusable input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmark.metrics.image import C1, psnr, ssim
+
+
+def noise(seed: int, frames: int = 2, size: int = 48) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (frames, size, size, 3)).astype(np.uint8)
+
+
+def flat(level: int) -> np.ndarray:
+    return np.full((1, 32, 32, 3), level, np.uint8)
+
+
+@pytest.mark.parametrize("error", [1, 5, 40, 200, 255])
+def test_psnr_of_a_constant_error(error: int) -> None:
+    expected = 20 * np.log10(255 / error)
+    assert psnr(flat(error), flat(0)).value == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert psnr(flat(0), flat(error)).value == pytest.approx(expected, rel=1e-9, abs=1e-9)
+
+
+def test_psnr_of_independent_noise_is_not_28_db() -> None:
+    """Uniform independent noise has MSE (256^2 - 1) / 6; subtracting in uint8 would report 27.9 dB."""
+    value = psnr(noise(0, 4, 128), noise(1, 4, 128)).value
+    assert value == pytest.approx(10 * np.log10(255**2 / ((256**2 - 1) / 6)), abs=0.02)
+
+
+@pytest.mark.parametrize(("sigma", "expected"), [(10, 28.2), (20, 22.5), (40, 17.2)])
+def test_psnr_falls_with_noise(sigma: float, expected: float) -> None:
+    rng = np.random.default_rng(3)
+    image = rng.integers(0, 256, (1, 256, 256, 3)).astype(np.uint8)
+    noisy = np.clip(np.round(image + rng.normal(0, sigma, image.shape)), 0, 255).astype(np.uint8)
+    assert psnr(noisy, image).value == pytest.approx(expected, abs=0.45)
+
+
+def test_identical_frames_are_left_out_of_psnr_and_counted() -> None:
+    target = noise(0, 4)
+    predicted = target.copy()
+    predicted[2] ^= 1
+    score = psnr(predicted, target)
+    assert score.value == pytest.approx(20 * np.log10(255))
+    assert score.coverage == pytest.approx(0.25)
+    same = psnr(target, target)
+    assert same.value is None
+    assert same.coverage == 0
+
+
+def test_ssim_of_flat_images_is_the_luminance_term() -> None:
+    expected = (2 * 40 * 200 + C1) / (40**2 + 200**2 + C1)
+    assert ssim(flat(40), flat(200)).value == pytest.approx(expected, abs=1e-6)
+
+
+def test_ssim_of_a_negative_is_negative_and_of_itself_one() -> None:
+    image = noise(4)
+    assert ssim(image, image).value == pytest.approx(1, abs=1e-12)
+    negative = ssim(255 - image, image).value
+    assert negative is not None
+    assert negative < -0.5
+
+
+def test_ssim_and_psnr_are_means_over_frames() -> None:
+    predicted, target = noise(5, 3), noise(6, 3)
+    for metric in (ssim, psnr):
+        singles = [metric(predicted[k : k + 1], target[k : k + 1]).value for k in range(3)]
+        assert metric(predicted, target).value == pytest.approx(np.mean(singles), rel=1e-12)
+
+
+def test_views_score_as_their_copies() -> None:
+    predicted, target = noise(7)[:, ::-1, :, ::-1], noise(8)[:, ::-1, :, ::-1]
+    for metric in (ssim, psnr):
+        assert metric(predicted, target) == metric(predicted.copy(), target.copy())
+
+
+@pytest.mark.parametrize("metric", [ssim, psnr])
+@pytest.mark.parametrize(
+    ("predicted", "target", "message"),
+    [
+        (noise(0, 3), noise(0, 2), "clip c: expected predicted and true frames of one shape"),
+        (noise(0, 1, 48), noise(0, 1, 32), "clip c: expected predicted and true frames of one shape"),
+        (noise(0) / 255, noise(0), r"clip c: expected predicted frames .* uint8 RGB, got .* float64"),
+        (noise(0), noise(0)[..., :1], "clip c: expected true frames"),
+        (noise(0)[:0], noise(0)[:0], "clip c: expected at least one predicted frame"),
+    ],
+)
+def test_unusable_frames_are_refused_by_name(metric, predicted, target, message) -> None:  # noqa: ANN001
+    with pytest.raises(ValueError, match=message):
+        metric(predicted, target, clip="c")
+
+
+def test_ssim_needs_frames_as_large_as_its_window() -> None:
+    with pytest.raises(ValueError, match="clip c: SSIM needs frames of 11 px"):
+        ssim(noise(0, 1, 10), noise(0, 1, 10), clip="c")
+    assert ssim(noise(0, 1, 11), noise(0, 1, 11)).value == 1
