@@ -1,8 +1,8 @@
 """Floors and ceilings: what a score is worth.
 
-A method that is not better than all floors has learned nothing. The floors that give landmarks put their face under
-the target's head pose with the same 3D-aware alignment as EVP, so that what they lack is speech and emotion
-only. `FirstFrame` stands still as a picture; `GroundTruth` returns the answer and shows each score's ceiling.
+A method that is not better than all floors has learned nothing. Floors that give landmarks put their face
+under the target's head pose with the same 3D-aware alignment as EVP, so that all they lack is speech and
+emotion. `FirstFrame` is a picture; `GroundTruth` returns the answer and shows each score's ceiling.
 """
 
 from __future__ import annotations

@@ -56,7 +56,9 @@ def storage_error(error: OSError, doing: str) -> StorageError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StorageError(f"no space left while {doing}: free some and run the same command again")
     reason = error.strerror or str(error)
-    return StorageError(f"storage fault while {doing}: {reason}; run the same command again once it is mended")
+    return StorageError(
+        f"storage fault while {doing}: {reason}; run the same command again once it is mended"
+    )
 
 
 def is_storage_fault(error: BaseException) -> bool:

@@ -114,9 +114,7 @@ def film(split: Split, *, train: int, validation: int) -> Split:
 
     Rendering trains on these; the others give audio and landmarks only.
     """
-    return replace(
-        split, train=_film(split.train, train), validation=_film(split.validation, validation)
-    )
+    return replace(split, train=_film(split.train, train), validation=_film(split.validation, validation))
 
 
 def _film(clips: tuple[Clip, ...], count: int) -> tuple[Clip, ...]:
@@ -157,6 +155,4 @@ def to_request(item: Item, *, with_truth: bool = False) -> Request:
 
 def truth_of(item: Item) -> Prediction:
     clip = item.truth
-    return Prediction(
-        landmarks=clip.landmarks, frames=np.asarray(clip.frames) if clip.filmed else None
-    )
+    return Prediction(landmarks=clip.landmarks, frames=np.asarray(clip.frames) if clip.filmed else None)

@@ -46,7 +46,9 @@ def save_checkpoint(
     """
     # safetensors refuses tensors that share memory, as tied weights do.
     data = save({name: tensor.detach().cpu().clone().contiguous() for name, tensor in tensors.items()})
-    body = json.dumps({"owner": owner, "step": step, "weights": _digest(data), "state": state}, sort_keys=True)
+    body = json.dumps(
+        {"owner": owner, "step": step, "weights": _digest(data), "state": state}, sort_keys=True
+    )
     sealed = json.dumps({"body": body, "digest": _digest(body.encode())})
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -106,7 +106,9 @@ class Loop:
         terms = player.loss(batch)
         unknown = set(player.weights) - set(terms)
         if unknown:
-            raise StageError(f"{player.name} weighs {sorted(unknown)[0]!r}, but its loss has {', '.join(terms)}")
+            raise StageError(
+                f"{player.name} weighs {sorted(unknown)[0]!r}, but its loss has {', '.join(terms)}"
+            )
         values = {f"{player.name}/{name}": float(term.detach()) for name, term in terms.items()}
         for name, value in values.items():
             if not math.isfinite(value):
@@ -130,7 +132,9 @@ class Loop:
             raise StageError(f"{player.name}: its loss reaches none of its optimizer's parameters")
         largest = torch.stack(torch._foreach_norm(gradients, math.inf)).max()
         if not math.isfinite(float(largest)):
-            raise NonFiniteLoss(f"gradient of {player.name} is {largest} at step {step} of {'/'.join(self.purpose)}")
+            raise NonFiniteLoss(
+                f"gradient of {player.name} is {largest} at step {step} of {'/'.join(self.purpose)}"
+            )
 
     # Validation and selection
 
@@ -147,7 +151,9 @@ class Loop:
             values = {name: float(value) for name, value in self.training.validate().items()}
         for name, value in values.items():
             if not math.isfinite(value):
-                raise NonFiniteLoss(f"validation {name} is {value} at step {step} of {'/'.join(self.purpose)}")
+                raise NonFiniteLoss(
+                    f"validation {name} is {value} at step {step} of {'/'.join(self.purpose)}"
+                )
         self.rows.append({"step": step, **{f"validation/{name}": value for name, value in values.items()}})
         chosen = self.training.select_by
         if chosen is None:
@@ -161,7 +167,9 @@ class Loop:
     def _select(self) -> None:
         if self._best is not None:
             self._load_weights(self._best)
-            self.rows.append({"step": self._best_step, f"selected/{self.training.select_by}": self._best_value})
+            self.rows.append(
+                {"step": self._best_step, f"selected/{self.training.select_by}": self._best_value}
+            )
 
     # State
 
@@ -242,7 +250,9 @@ def _flatten(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[
     return tensors, {"plain": plain, "groups": groups}
 
 
-def _restore(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]) -> None:
+def _restore(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], rest: Mapping[str, Any]
+) -> None:
     state: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *rest["plain"].items()]:
         index, name = key.split("/", 1)

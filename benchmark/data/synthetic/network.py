@@ -25,7 +25,11 @@ SILENCE = "sil"
 
 _VOWELS = "AIOWYiuæɐɑɔəɛɜɪʊʌᵊᵻ"
 _CONSONANTS = "bdfhjklmnpstvwzðŋɡɹɾʃʒʔʤʧθT"
-PHONES: dict[str, bool] = {SILENCE: False, **dict.fromkeys(_VOWELS, True), **dict.fromkeys(_CONSONANTS, False)}
+PHONES: dict[str, bool] = {
+    SILENCE: False,
+    **dict.fromkeys(_VOWELS, True),
+    **dict.fromkeys(_CONSONANTS, False),
+}
 """Phone symbol -> is it a vowel. Misaki's American English: capitals are the diphthongs of bAy, bIke, bOat,
 bWt (bout) and bYl (boil); T is the tap of "water"; ᵊ and ᵻ are reduced vowels."""
 

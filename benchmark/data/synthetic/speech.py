@@ -140,7 +140,9 @@ class SpeechSynthesizer:
 # -- time ---------------------------------------------------------------------------------------------------
 
 
-def _clock(source: SourceSpeech, speaker: Speaker, expression: Expression, rng: np.random.Generator) -> np.ndarray:
+def _clock(
+    source: SourceSpeech, speaker: Speaker, expression: Expression, rng: np.random.Generator
+) -> np.ndarray:
     """(frames,) positions on the common axis, from the durations that every source frame gets."""
     first = max(0.0, source.phones[0].end - _MARGIN_FRAMES)
     last = min(float(len(source.f0) - 1), source.phones[-1].start + _MARGIN_FRAMES)
@@ -178,7 +180,9 @@ def _stretch(
         own = np.clip(0.12 * rng.standard_normal(), -0.24, 0.24)
         if PHONES[phone.symbol]:
             stressed = 0.5 * phone.stress * max(expression.vowel, 0.0)
-            value = 1.25 * slow + expression.vowel + stressed + 1.3 * expression.final * near_end[inside] + own
+            value = (
+                1.25 * slow + expression.vowel + stressed + 1.3 * expression.final * near_end[inside] + own
+            )
         else:
             value = 0.65 * slow + 0.5 * expression.final * near_end[inside] + 0.6 * own
         log_stretch[inside] = value

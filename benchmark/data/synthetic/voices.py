@@ -136,10 +136,14 @@ class Speaker:
 
 SPEAKERS: tuple[Speaker, ...] = (
     Speaker(id="F01", f0_scale=1.0, formant_scale=1.0, tempo=1.10, breath=-30.0),
-    Speaker(id="M01", f0_scale=0.60, formant_scale=0.87, tempo=1.14, breath=-30.0, tilt=-0.3, expressiveness=0.95),
+    Speaker(
+        id="M01", f0_scale=0.60, formant_scale=0.87, tempo=1.14, breath=-30.0, tilt=-0.3, expressiveness=0.95
+    ),
     Speaker(id="F02", f0_scale=1.17, formant_scale=1.05, tempo=1.05, breath=-26.0, f0_range=1.1, tilt=-0.5),
     Speaker(id="M02", f0_scale=0.71, formant_scale=0.92, tempo=1.06, breath=-27.0, f0_range=1.15, tilt=0.3),
-    Speaker(id="F03", f0_scale=0.88, formant_scale=0.96, tempo=1.16, breath=-22.0, tilt=-0.8, expressiveness=0.9),
+    Speaker(
+        id="F03", f0_scale=0.88, formant_scale=0.96, tempo=1.16, breath=-22.0, tilt=-0.8, expressiveness=0.9
+    ),
     Speaker(id="M03", f0_scale=0.52, formant_scale=0.84, tempo=1.20, breath=-32.0, f0_range=0.9, tilt=0.2),
     Speaker(id="C01", f0_scale=1.42, formant_scale=1.17, tempo=1.15, breath=-27.0, expressiveness=1.1),
     Speaker(id="C02", f0_scale=1.30, formant_scale=1.12, tempo=1.08, breath=-24.0, f0_range=1.2, tilt=-0.3),
