@@ -55,7 +55,7 @@ class Study:
         chosen = (scores["condition"] == condition) & (scores["protocol"] == protocol)
         if row is not None:
             chosen &= scores["row"] == row
-        return scores[chosen]
+        return scores.loc[chosen]
 
     def protocols(self, condition: str, *, main: bool = True) -> tuple[str, ...]:
         """Protocols with scores under a condition, in the manifest's order."""
@@ -194,8 +194,9 @@ def _check_complete(scores: pd.DataFrame, manifest: Manifest) -> None:
         own = scores[scores["row"] == row]
         if seeds and own.empty:
             raise RecordsError(f"{row}: the manifest says done, but there is no record; run the suite again")
-        for (condition, protocol), part in own.groupby(["condition", "protocol"]):
+        for condition, protocol in sorted(set(zip(own["condition"], own["protocol"], strict=True))):
             place = (str(condition), str(protocol))
+            part = own[(own["condition"] == condition) & (own["protocol"] == protocol)]
             for seed in seeds:
                 clips = frozenset(part.loc[part["seed"] == seed, "clip"])
                 who = f"{row}, seed {seed}"

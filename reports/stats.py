@@ -190,9 +190,8 @@ def proportion_interval(values: np.ndarray, sentences: Sequence[str], level: flo
     trials = float(clips)
     if plain.symmetric and plain.error > 0:
         trials = min(trials, p * (1 - p) / plain.error**2)
-    quantile = (
-        float(stats.t.ppf((1 + level) / 2, plain.df)) if plain.symmetric else stats.norm.ppf((1 + level) / 2)
-    )
+    degrees = plain.df if plain.symmetric else math.inf
+    quantile = float(stats.t.ppf((1 + level) / 2, degrees))
     shrunk = quantile**2 / trials
     centre = (p + shrunk / 2) / (1 + shrunk)
     half = math.sqrt(shrunk * p * (1 - p) + shrunk**2 / 4) / (1 + shrunk)
@@ -200,7 +199,7 @@ def proportion_interval(values: np.ndarray, sentences: Sequence[str], level: flo
 
 
 def whole_set_interval(
-    values: Sequence[float], lows: Sequence[float], highs: Sequence[float], level: float = LEVEL
+    values: np.ndarray, lows: np.ndarray, highs: np.ndarray, level: float = LEVEL
 ) -> Interval:
     """The mean over seeds of a whole-set score, each with its own interval (module docstring).
 
@@ -283,24 +282,27 @@ def estimate_of(
     part: pd.DataFrame, row: str, condition: str, protocol: str, *, binary: bool = False
 ) -> Estimate:
     """The cell of some of a row's records (all, or those of one emotion)."""
-    seeds = part["seed"].nunique()
-    coverage = float(part["coverage"].mean())
+    seeds = len(set(part["seed"]))
+    coverage = float(numbers(part, "coverage").mean())
     if is_whole_set(part):
-        valued = part.dropna(subset=["value"]).sort_values("seed")
-        interval = None
-        if len(valued) == seeds:
-            interval = whole_set_interval(valued["value"], valued["low"], valued["high"])
-        count = valued["count"].min()
-        clips = 0 if valued.empty or math.isnan(count) else int(count)
+        ordered = part.sort_values("seed")
+        values, lows, highs, counts = (numbers(ordered, n) for n in ("value", "low", "high", "count"))
+        interval = whole_set_interval(values, lows, highs) if np.isfinite(values).all() else None
+        clips = int(counts.min()) if np.isfinite(counts).all() else 0
         return Estimate(row, condition, protocol, interval, seeds, clips, 0, 0, coverage)
     values, sentences = _grid(part)
-    kept = np.isfinite(values).all(axis=0)
-    left_out = int((~kept).sum())
-    sentences = [s for s, keep in zip(sentences, kept, strict=True) if keep]
+    kept = np.flatnonzero(np.isfinite(values).all(axis=0))
+    left_out = values.shape[1] - len(kept)
+    sentences = [sentences[k] for k in kept]
     method = proportion_interval if binary else two_way_interval
-    interval = method(values[:, kept], sentences) if kept.any() else None
-    count = int(kept.sum())
-    return Estimate(row, condition, protocol, interval, seeds, count, len(set(sentences)), left_out, coverage)
+    interval = method(values[:, kept], sentences) if len(kept) else None
+    return Estimate(
+        row, condition, protocol, interval, seeds, len(kept), len(set(sentences)), left_out, coverage
+    )
+
+
+def numbers(part: pd.DataFrame, name: str) -> np.ndarray:
+    return part[name].to_numpy(dtype=float)
 
 
 def is_whole_set(part: pd.DataFrame) -> bool:
@@ -376,11 +378,11 @@ def _compare_clips(made: Comparison, a: pd.DataFrame, b: pd.DataFrame, sign: flo
         # A floor that was run once answers for every seed.
         second = np.broadcast_to(second, first.shape)
     difference = sign * (first - second)
-    kept = np.isfinite(difference).all(axis=0)
-    if not kept.any():
+    kept = np.flatnonzero(np.isfinite(difference).all(axis=0))
+    if not len(kept):
         return None
     difference, other = difference[:, kept], second[:, kept]
-    sentences = [s for s, keep in zip(sentences, kept, strict=True) if keep]
+    sentences = [sentences[k] for k in kept]
     advantage = two_way_interval(difference, sentences)
     name = f"{made.full} {made.other} {made.condition} {made.protocol}"
     exact, smallest = sign_flip(difference, sentences, _generator(name))

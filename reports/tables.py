@@ -223,8 +223,8 @@ def comparison_table(study: Study, condition: str) -> Table | None:
         title=f"{full} against each other row, {condition}",
         caption=(
             f"By how much {full} is better (positive) or worse (negative), on the same clips and seeds, with "
-            f"the 95 % interval of the paired difference, {seeds_phrase(study.manifest.seeds)}. Claim: {full} "
-            "is better. Supported or contradicted: Holm-adjusted p of at most 0.05 within the floors, the "
+            f"the 95 % interval of the paired difference, {seeds_phrase(study.manifest.seeds)}. Claim: "
+            f"{full} is better. Supported or contradicted: Holm-adjusted p of at most 0.05 within the floors, the "
             "ablations or the other methods of a column (whole-set scores: the interval excludes 0)."
             + (
                 f" The exact sign-flip test over sentences can reach p = {smallest:.2g} at best."
@@ -304,7 +304,7 @@ def estimates_by_emotion(
     binary = is_binary(study, protocol)
     return [
         estimate_of(own, row, condition, protocol, binary=binary)
-        if not (own := part[part["emotion"] == emotion]).empty
+        if not (own := part.loc[part["emotion"] == emotion]).empty
         else None
         for emotion in emotions
     ]
@@ -381,7 +381,7 @@ def readme_block(study: Study) -> str:
 
 
 def headline(study: Study, condition: str) -> str:
-    """One sentence of numbers: the full model's mouth distance and emotion accuracy beside the best floor's."""
+    """One sentence of numbers: the full model's mouth distance and emotion accuracy, and the best floor's."""
     full = primary(study)
     if full is None:
         return ""

@@ -53,57 +53,59 @@ def frame_ssim(predicted: np.ndarray, target: np.ndarray) -> float:
     return sum(sums) / (len(sums) * (height - WINDOW + 1) * (width - WINDOW + 1))
 
 
+_FAST = {"reassoc", "contract", "nsz"}
+"""Let sums be vectorised; the input is finite, so nothing else may be assumed."""
+
+
 # Double precision: in single precision (as a chain of OpenCV filters, no faster than this) flat areas are
 # off by 1e-5. Rows are kept in a ring of eleven, so that all of it stays in the cache.
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, fastmath=_FAST)
 def _ssim_sum(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
     """Sum of the SSIM values of all windows inside one channel (H, W) uint8."""
     height, width = x.shape
     ring = np.empty((4, WINDOW, width))
     column = np.empty((4, width))
+    column_x, column_y, column_squares, column_product = column[0], column[1], column[2], column[3]
     total = 0.0
     for i in range(height):
-        _moments_of_row(x[i], y[i], ring[:, i % WINDOW])
+        slot = i % WINDOW
+        row_x, row_y, squares, product = ring[0, slot], ring[1, slot], ring[2, slot], ring[3, slot]
+        for j in range(width):
+            a, b = np.float64(x[i, j]), np.float64(y[i, j])
+            row_x[j], row_y[j], squares[j], product[j] = a, b, a * a + b * b, a * b
         if i < WINDOW - 1:
             continue
         for m in range(4):
             _weigh_rows(ring[m], i + 1, w, column[m])
         for j in range(width - WINDOW + 1):
-            mx, my = _weigh(column[0], j, w), _weigh(column[1], j, w)
-            squares, product = _weigh(column[2], j, w), _weigh(column[3], j, w)
+            mx, my = _weigh(column_x, j, w), _weigh(column_y, j, w)
             both, means = mx * my, mx * mx + my * my
-            structure = (2 * (product - both) + C2) / (squares - means + C2)
-            total += (2 * both + C1) / (means + C1) * structure
+            covariance = _weigh(column_product, j, w) - both
+            variances = _weigh(column_squares, j, w) - means
+            total += (2 * both + C1) * (2 * covariance + C2) / ((means + C1) * (variances + C2))
     return total
 
 
-@njit(cache=True)
-def _moments_of_row(x: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
-    """x, y, x^2 + y^2 and xy of one row, into (4, W)."""
-    for j in range(len(x)):
-        a, b = np.float64(x[j]), np.float64(y[j])
-        out[0, j], out[1, j] = a, b
-        out[2, j], out[3, j] = a * a + b * b, a * b
-
-
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, fastmath=_FAST)
 def _weigh_rows(ring: np.ndarray, oldest: int, w: np.ndarray, out: np.ndarray) -> None:
     """Weighted mean over the eleven rows of a ring (11, W), of which `oldest` modulo 11 came first."""
-    a, b, c, d, e = [ring[(oldest + k) % WINDOW] for k in range(5)]
-    f = ring[(oldest + 5) % WINDOW]
-    g, h, i, k, m = [ring[(oldest + 10 - k) % WINDOW] for k in range(5)]
+    a0, b0 = ring[oldest % 11], ring[(oldest + 10) % 11]
+    a1, b1 = ring[(oldest + 1) % 11], ring[(oldest + 9) % 11]
+    a2, b2 = ring[(oldest + 2) % 11], ring[(oldest + 8) % 11]
+    a3, b3 = ring[(oldest + 3) % 11], ring[(oldest + 7) % 11]
+    a4, b4 = ring[(oldest + 4) % 11], ring[(oldest + 6) % 11]
+    middle = ring[(oldest + 5) % 11]
     for j in range(len(out)):
-        sides = w[0] * (a[j] + g[j]) + w[1] * (b[j] + h[j]) + w[2] * (c[j] + i[j])
-        out[j] = sides + w[3] * (d[j] + k[j]) + w[4] * (e[j] + m[j]) + w[5] * f[j]
+        outer = w[0] * (a0[j] + b0[j]) + w[1] * (a1[j] + b1[j]) + w[2] * (a2[j] + b2[j])
+        out[j] = outer + w[3] * (a3[j] + b3[j]) + w[4] * (a4[j] + b4[j]) + w[5] * middle[j]
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, inline="always")
+@njit(cache=True, fastmath=_FAST)
 def _weigh(row: np.ndarray, j: int, w: np.ndarray) -> float:
     """Weighted mean over row[j], ..., row[j + 10]."""
-    sides = (
-        w[0] * (row[j] + row[j + 10]) + w[1] * (row[j + 1] + row[j + 9]) + w[2] * (row[j + 2] + row[j + 8])
-    )
-    return sides + w[3] * (row[j + 3] + row[j + 7]) + w[4] * (row[j + 4] + row[j + 6]) + w[5] * row[j + 5]
+    outer = w[0] * (row[j] + row[j + 10]) + w[1] * (row[j + 1] + row[j + 9]) + w[2] * (row[j + 2] + row[j + 8])
+    inner = w[3] * (row[j + 3] + row[j + 7]) + w[4] * (row[j + 4] + row[j + 6])
+    return outer + inner + w[5] * row[j + 5]
 
 
 def psnr(predicted: np.ndarray, target: np.ndarray, *, clip: str = "unnamed") -> Score:

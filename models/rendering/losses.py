@@ -60,6 +60,8 @@ class Perceptual(nn.Module):
         FileNotFoundError: there is no such file. Random weights are not an alternative.
     """
 
+    mean: Tensor
+    deviation: Tensor
     TAPS = (1, 6, 11, 20, 29)
     WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
 
@@ -72,7 +74,8 @@ class Perceptual(nn.Module):
             )
         network = vgg19()
         network.load_state_dict(load_file(weights))
-        self.features = network.features[: self.TAPS[-1] + 1].eval().requires_grad_(False)
+        layers = list(network.features.children())[: self.TAPS[-1] + 1]
+        self.features = nn.ModuleList(layers).eval().requires_grad_(False)
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None])
         self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None])
 

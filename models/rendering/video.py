@@ -7,6 +7,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.codec.context import Flags
 
 SAMPLE_RATE = 16000
 
@@ -46,12 +47,12 @@ def _write(container, frames: np.ndarray, waveform: np.ndarray | None, fps: int)
     video.height, video.width = frames.shape[1:3]
     video.pix_fmt = "yuv420p"
     video.codec_context.thread_count = 1
-    video.codec_context.flags |= av.codec.context.Flags.bitexact
+    video.codec_context.flags |= Flags.bitexact
     audio = None
     if waveform is not None:
         audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         audio.codec_context.thread_count = 1
-        audio.codec_context.flags |= av.codec.context.Flags.bitexact
+        audio.codec_context.flags |= Flags.bitexact
     for index, pixels in enumerate(frames):
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
         frame.pts = index

@@ -21,10 +21,6 @@ from scipy.interpolate import RBFInterpolator
 ARC = 70.0
 """Millimetres per radian of theta where distances on the skin are measured: the head's typical radius."""
 
-EYE_CENTRE = np.array([31.5, 0.0, 68.0])
-"""Centre of the image-right eyeball."""
-EYE_RADIUS = 12.4
-
 # (x, y, z) of the image-right half; v is y unless a fourth number gives it.
 _PROFILE = [
     (0, -108, 40), (0, -90, 72), (0, -68, 90), (0, -45, 98), (0, -20, 101), (0, -4, 94.5), (0, 6, 97.5),
@@ -39,7 +35,8 @@ _UPPER_FACE = [
     (8, -4, 91), (14, -10, 91.5), (31, -15.5, 91), (44, -14, 82), (53, -6, 71), (61, 2, 54), (67, 2, 32),
 ]  # fmt: skip
 _EYE = [
-    (16.5, 2.0, 82), (21, -8, 84.5), (31, -11.5, 84.5), (42, -8.5, 79), (46.5, 0, 73.5), (50, 1, 72),
+    (16.5, 2.0, 80), (23, -3.4, 80.6), (31, -5.2, 81.6), (39, -3.9, 78.4), (45.3, -0.4, 72.6), (23, 4.6, 80.4),
+    (31, 5.6, 80.8), (39, 4.0, 78.0), (21, -8, 83.5), (31, -11.5, 84.5), (42, -8.5, 79), (46.5, 0, 73.5), (50, 1, 72),
     (22, 8.5, 82.5), (31, 10.5, 82), (41, 8, 78), (12.5, 4, 86), (30, 17, 84), (42, 15, 80), (20, 15, 85),
 ]  # fmt: skip
 _NOSE = [

@@ -86,7 +86,7 @@ def test_views_score_as_their_copies() -> None:
         (noise(0)[:0], noise(0)[:0], "clip c: expected at least one predicted frame"),
     ],
 )
-def test_unusable_frames_are_refused_by_name(metric, predicted, target, message) -> None:  # noqa: ANN001
+def test_unusable_frames_are_refused_by_name(metric, predicted, target, message) -> None:
     with pytest.raises(ValueError, match=message):
         metric(predicted, target, clip="c")
 

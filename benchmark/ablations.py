@@ -1,0 +1,90 @@
+"""The ablation table: one entry per row of the paper. An entry is what you would type after benchmark.run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.errors import ConfigError
+from benchmark.records import FULL
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """One part of the method, taken out or replaced.
+
+    `overrides` apply after the defaults and the command line, so the ablation always wins.
+    """
+
+    name: str
+    label: str
+    """The row in the paper."""
+    overrides: tuple[str, ...]
+    asks: str
+    """The question it answers."""
+    needs_emotions: bool = False
+    """Whether it makes no sense on a corpus without emotion labels."""
+    needs_frames: bool = False
+    """Whether it changes the video only, and so makes no sense on a corpus without frames."""
+
+
+ABLATIONS: tuple[Ablation, ...] = (
+    Ablation(
+        name=FULL,
+        label="full",
+        overrides=(),
+        asks="How good is the whole method?",
+    ),
+    Ablation(
+        name="no_dtw",
+        label="w/o DTW",
+        overrides=("method.pairs.aligner._target_=models.audio.aligners.LinearAligner",),
+        asks="Do pseudo pairs have to be aligned in time, or does stretching one utterance onto the other do?",
+        needs_emotions=True,
+    ),
+    Ablation(
+        name="no_cross_reconstruction",
+        label="w/o cross-reconstruction",
+        overrides=("method.disentangle.loss.cross_recon=0.0",),
+        asks="Do emotion and content still separate when features are only self-reconstructed?",
+        needs_emotions=True,
+    ),
+    Ablation(
+        name="no_self_reconstruction",
+        label="w/o self-reconstruction",
+        overrides=("method.disentangle.loss.self_recon=0.0",),
+        asks="Does cross-reconstruction alone keep what the two embeddings must hold?",
+        needs_emotions=True,
+    ),
+    Ablation(
+        name="no_emotion_class",
+        label="w/o classification",
+        overrides=("method.disentangle.loss.emotion_class=0.0",),
+        asks="Does the emotion embedding hold the emotion without being told to?",
+        needs_emotions=True,
+    ),
+    Ablation(
+        name="no_content_match",
+        label="w/o content matching",
+        overrides=("method.disentangle.loss.content_match=0.0",),
+        asks="Does the content embedding lose the emotion without being pulled together across emotions?",
+        needs_emotions=True,
+    ),
+    Ablation(
+        name="no_3d_alignment",
+        label="w/o 3D alignment",
+        overrides=("method.align._target_=models.face3d.alignment.SimilarityAlignment",),
+        asks="Is a similarity in the image enough to put the predicted face under the target's head pose?",
+    ),
+)
+"""Every ablation there is, in the order of the tables."""
+
+
+def ablation(name: str) -> Ablation:
+    """
+    Raises:
+        ConfigError: there is none of this name; the message lists those there are.
+    """
+    for entry in ABLATIONS:
+        if entry.name == name:
+            return entry
+    raise ConfigError(f"no ablation {name!r}; there are {', '.join(a.name for a in ABLATIONS)}")

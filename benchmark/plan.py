@@ -1,0 +1,356 @@
+"""A suite as a graph of jobs: cells share every stage that they agree on.
+
+    prepare -> the stages of a method -> predict -> score -> mirror
+            -> judge ──────> truth ───────────────^
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.ablations import ablation
+from benchmark.config import MethodConfig, Settings, config_id, instantiate, plain_name
+from benchmark.errors import ConfigError, StageError
+from benchmark.records import FULL
+from benchmark.study import Study, numerics_fingerprint
+from benchmark.training.stage_cache import StageFolder, digest_of, stage_id
+from models.method import Method, Stage
+from models.types import Clip
+
+PREDICT_VERSION = 1
+SCORE_VERSION = 1
+CHUNK = 12
+"""About so many clips are prepared in one job; clips of one sentence stay together."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do: a folder that appears, or clips that are prepared."""
+
+    key: str
+    kind: str
+    """prepare, stage, judge, truth, predict, score or mirror."""
+    name: str
+    """What it is called in the display, in estimates and, if it has one, in its folder's name."""
+    id: str = ""
+    needs: tuple[str, ...] = ()
+    """Keys of the jobs whose results it reads."""
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+
+    def folder(self, stages: Path) -> StageFolder | None:
+        return StageFolder(stages, self.name, self.id) if self.id else None
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A row of the table: a method, whole or ablated."""
+
+    method: MethodConfig
+    ablation: str
+    overrides: tuple[str, ...]
+    label: str
+    kind: str
+    asks: str
+    built: Method
+
+    @property
+    def row(self) -> str:
+        return self.method.name if self.ablation == FULL else f"{self.method.name}/{self.ablation}"
+
+
+@dataclass(frozen=True)
+class Cell:
+    variant: Variant
+    seed: int
+    run_id: str
+    stages: Mapping[str, str]
+    """Folder ids by stage name, predict and score included."""
+    score: str
+    """Key of the job whose folder holds the scores."""
+    media: str
+    """Key of the job whose folder holds the videos."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant.row} seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    study: Study
+    cells: tuple[Cell, ...]
+    jobs: Mapping[str, Job]
+    notes: tuple[str, ...]
+    numerics: str
+    truth: str
+    """Key of the job that knows what the truth scores."""
+
+
+def make_plan(settings: Settings, study: Study) -> Plan:
+    """Cells and jobs of a suite; reads no media.
+
+    Raises:
+        ConfigError: a method or ablation that cannot be composed or built.
+        CorpusError: a corpus or split that cannot be used.
+    """
+    variants, notes = _variants(settings, study)
+    builder = _Builder(study, numerics_fingerprint(settings.device))
+    cells = tuple(builder.cell(v, seed) for v, seed in itertools.product(variants, settings.seeds))
+    return Plan(
+        study,
+        cells,
+        builder.jobs,
+        (*study.split.notes, *notes),
+        builder.numerics,
+        builder.truth().key,
+    )
+
+
+# Rows
+
+
+def _variants(settings: Settings, study: Study) -> tuple[list[Variant], list[str]]:
+    facts = {"emotions": bool(study.data.emotions), "frames": study.corpus.has_frames}
+    variants: list[Variant] = []
+    notes: list[str] = []
+    for name in settings.methods:
+        full = _variant(settings, name, FULL, facts)
+        if full.built.needs_emotions and not facts["emotions"]:
+            notes.append(f"{full.label} is left out: it needs emotion labels, which {study.corpus.name} lacks.")
+            continue
+        wanted = settings.ablations if name in settings.ablated else (FULL,)
+        for each in wanted:
+            entry = ablation(each)
+            lacks = [fact for fact in facts if getattr(entry, f"needs_{fact}") and not facts[fact]]
+            if lacks:
+                notes.append(f"{entry.label} is left out: {study.corpus.name} has no {' and no '.join(lacks)}.")
+                continue
+            variants.append(full if each == FULL else _variant(settings, name, each, facts))
+    if not variants:
+        raise ConfigError("nothing to run: no method fits the corpus (" + " ".join(notes) + ")")
+    return variants, notes
+
+
+def _variant(settings: Settings, name: str, ablated: str, facts: Mapping[str, bool]) -> Variant:
+    entry = ablation(ablated)
+    method, _ = settings.composer.method(name, entry.overrides, facts)
+    built = instantiate(method.config, "method")
+    if not isinstance(built, Method):
+        raise ConfigError(f"method {name}: {type(built).__name__} is not a Method")
+    whole = ablated == FULL
+    return Variant(
+        method=method,
+        ablation=ablated,
+        overrides=entry.overrides,
+        label=method.label if whole else entry.label,
+        kind=method.kind if whole else "ablation",
+        asks=method.asks if whole else entry.asks,
+        built=built,
+    )
+
+
+# Jobs
+
+
+class _Builder:
+    def __init__(self, study: Study, numerics: str) -> None:
+        self.study, self.numerics = study, numerics
+        self.jobs: dict[str, Job] = {}
+        self._prepared: dict[str, str] = {}
+        split = study.split
+        for part, clips in (
+            ("training", (*split.train, *split.validation)),
+            ("judge", split.judge_train),
+            ("test", study.clips),
+        ):
+            self._prepare(part, clips)
+
+    def _add(self, job: Job) -> Job:
+        return self.jobs.setdefault(job.key, job)
+
+    def _prepare(self, part: str, clips: Iterable[Clip]) -> None:
+        needed = {c.id: c for c in self.study.clips}
+        fresh = sorted(
+            {c.id for c in clips} - set(self._prepared), key=lambda i: (needed[i].sentence, needed[i].speaker, i)
+        )
+        for number, chunk in enumerate(_chunks([needed[i] for i in fresh])):
+            key = f"prepare-{part}-{number}"
+            self._add(Job(key, "prepare", "prepare", payload={"clips": [c.id for c in chunk]}))
+            self._prepared.update({c.id: key for c in chunk})
+
+    def _preparing(self, clips: Iterable[Clip]) -> tuple[str, ...]:
+        return tuple(sorted({self._prepared[c.id] for c in clips}))
+
+    def _folder_job(
+        self,
+        kind: str,
+        name: str,
+        *,
+        config: Mapping[str, Any],
+        target: str,
+        version: int,
+        upstream: Mapping[str, Job],
+        data: str,
+        seed: int | None,
+        prepared: tuple[str, ...],
+        payload: Mapping[str, Any],
+    ) -> Job:
+        recipe = {
+            "config": config,
+            "target": target,
+            "version": version,
+            "upstream": {key: job.id for key, job in upstream.items()},
+            "data": data,
+            "seed": seed,
+            "numerics": self.numerics,
+        }
+        identity = stage_id(name, **recipe)
+        inputs = {key: f"{job.name}-{job.id}" for key, job in upstream.items()}
+        needs = (*prepared, *(job.key for job in upstream.values()))
+        payload = {**payload, "inputs": inputs, "seed": seed}
+        return self._add(Job(f"{name}-{identity}", kind, name, identity, needs, payload, recipe))
+
+    def cell(self, variant: Variant, seed: int) -> Cell:
+        stages = self._stages(variant, seed)
+        predict = self._predict(variant, stages)
+        score = self._score(predict)
+        run_id = config_id(
+            variant.method.config, seed, self.study.corpus_id, self.study.training_id, self.study.items_id
+        )
+        ids = {name: job.id for name, job in stages.items()} | {"predict": predict.id, "score": score.id}
+        return Cell(variant, seed, run_id, ids, score.key, predict.key)
+
+    def _stages(self, variant: Variant, seed: int) -> dict[str, Job]:
+        """The method's stages, upstream before downstream."""
+        config = variant.method.config
+        split = self.study.split
+        prepared = self._preparing((*split.train, *split.validation))
+        jobs: dict[str, Job] = {}
+        for name, stage in variant.built.stages().items():
+            self._check_stage(variant, name, stage, jobs)
+            tree = config[name]
+            jobs[name] = self._folder_job(
+                "stage",
+                name,
+                config=tree,
+                target=tree["_target_"],
+                version=stage.version,
+                upstream={key: jobs[key] for key in stage.upstream},
+                data=self.study.training_id,
+                # A stage that draws nothing still differs by seed if what it reads does, through its upstream.
+                seed=seed if stage.seeded else None,
+                prepared=prepared,
+                payload={"config": tree, "stage": name},
+            )
+        return jobs
+
+    @staticmethod
+    def _check_stage(variant: Variant, name: str, stage: Stage, before: Mapping[str, Job]) -> None:
+        plain_name(name, "stage")
+        tree = variant.method.config.get(name)
+        if not isinstance(tree, Mapping) or "_target_" not in tree:
+            raise StageError(f"stage {name!r} of {variant.row} has no method.{name}._target_ in its YAML")
+        missing = [key for key in stage.upstream if key not in before]
+        if missing:
+            raise StageError(
+                f"stage {name!r} of {variant.row} reads {missing[0]!r}, which is not among the stages before it: "
+                f"{', '.join(before) or 'none'}"
+            )
+
+    def _predict(self, variant: Variant, stages: Mapping[str, Job]) -> Job:
+        config = variant.method.config
+        clips = [c for i in self.study.items for c in (i.audio, i.emotion, i.target, i.truth)]
+        split = self.study.split
+        return self._folder_job(
+            "predict",
+            "predict",
+            config={key: value for key, value in config.items() if key not in stages},
+            target=config["_target_"],
+            version=PREDICT_VERSION * 1000 + int(getattr(variant.built, "version", 1)),
+            upstream=stages,
+            data=digest_of([self.study.training_id, self.study.items_id]),
+            seed=None,
+            prepared=self._preparing((*clips, *split.train, *split.validation)),
+            payload={"config": dict(config), "row": variant.row},
+        )
+
+    def judge(self) -> Job | None:
+        if not self.study.judged:
+            return None
+        return self._folder_job(
+            "judge",
+            "judge",
+            config={},
+            target="benchmark.metrics.emotion.train_judge",
+            version=SCORE_VERSION,
+            upstream={},
+            data=self.study.judge_id,
+            seed=None,
+            prepared=self._preparing((*self.study.split.judge_train, *self.study.split.train)),
+            payload={},
+        )
+
+    def truth(self) -> Job:
+        judge = self.judge()
+        return self._folder_job(
+            "truth",
+            "truth",
+            config=dict(self.study.config.metrics),
+            target="benchmark.scoring.score_truth",
+            version=SCORE_VERSION,
+            upstream={"judge": judge} if judge else {},
+            data=self.study.items_id,
+            seed=None,
+            prepared=self._preparing([i.truth for i in self.study.items]),
+            payload={},
+        )
+
+    def _score(self, predict: Job) -> Job:
+        judge = self.judge()
+        return self._folder_job(
+            "score",
+            "score",
+            config=dict(self.study.config.metrics),
+            target="benchmark.scoring.score_predictions",
+            version=SCORE_VERSION,
+            upstream={"predict": predict, "truth": self.truth(), **({"judge": judge} if judge else {})},
+            data=self.study.items_id,
+            seed=None,
+            prepared=(),
+            payload={},
+        )
+
+
+def _chunks(clips: Sequence[Clip]) -> list[list[Clip]]:
+    chunks: list[list[Clip]] = []
+    for _, group in itertools.groupby(clips, key=lambda c: c.sentence):
+        members = list(group)
+        if chunks and len(chunks[-1]) + len(members) <= CHUNK:
+            chunks[-1] += members
+        else:
+            chunks += [members[i : i + 2 * CHUNK] for i in range(0, len(members), 2 * CHUNK)]
+    return chunks
+
+
+def needed_jobs(plan: Plan, stages: Path) -> list[Job]:
+    """What has to be done, upstream before downstream: nothing that is there, nothing that only feeds it."""
+    wanted: set[str] = set()
+
+    def want(key: str) -> None:
+        job = plan.jobs[key]
+        folder = job.folder(stages)
+        if key in wanted or (folder is not None and folder.is_complete()):
+            return
+        wanted.add(key)
+        for need in job.needs:
+            want(need)
+
+    for cell in plan.cells:
+        want(cell.score)
+    want(plan.truth)
+    return [job for key, job in plan.jobs.items() if key in wanted]

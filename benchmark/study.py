@@ -1,0 +1,135 @@
+"""What a whole suite is about: the corpus, its split, the items, and their identities."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from benchmark.config import Settings, instantiate
+from benchmark.data.corpus import Corpus, Split, split_corpus
+from benchmark.data.items import Item, build_items, clips_to_prepare, film
+from benchmark.data.views import SubjectData
+from benchmark.errors import ConfigError
+from benchmark.training.stage_cache import digest_of
+from models.types import Clip
+
+
+@dataclass(frozen=True)
+class StudyConfig:
+    """The resolved configuration of a study; a plain value, so that worker processes can be handed it."""
+
+    data: Mapping[str, Any]
+    face: Mapping[str, Any]
+    split: Mapping[str, Any]
+    film: Mapping[str, Any]
+    items: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    device: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> StudyConfig:
+        return cls(
+            settings.data,
+            settings.face,
+            settings.split,
+            settings.film,
+            settings.items,
+            settings.metrics,
+            settings.device,
+        )
+
+
+class Study:
+    """A study made real: nothing is prepared or read until it is asked for."""
+
+    def __init__(self, config: StudyConfig) -> None:
+        self.config = config
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        corpus = instantiate(self.config.data, "data")
+        if self.config.face.get("_target_"):
+            corpus = instantiate(self.config.face, "face", corpus=corpus)
+        if not isinstance(corpus, Corpus):
+            raise ConfigError(f"data._target_: {type(corpus).__name__} is not a corpus")
+        return corpus
+
+    @cached_property
+    def split(self) -> Split:
+        whole = _called("split", split_corpus, self.corpus, **self.config.split)
+        if not self.corpus.has_frames:
+            return whole
+        return _called("film", film, whole, **self.config.film)
+
+    @cached_property
+    def items(self) -> tuple[Item, ...]:
+        return _called("items", build_items, self.corpus, self.split, **self.config.items)
+
+    @cached_property
+    def data(self) -> SubjectData:
+        return SubjectData(self.corpus, self.split)
+
+    @cached_property
+    def clips(self) -> tuple[Clip, ...]:
+        return clips_to_prepare(self.split, self.items)
+
+    @property
+    def judged(self) -> bool:
+        """Whether an emotion judge can be trained and asked: others to train on, and the subject's neutral face."""
+        emotions = self.data.emotions
+        shown = {clip.emotion for clip in self.split.judge_train}
+        neutral = any(clip.emotion == "neutral" for clip in self.split.train)
+        return len(emotions) >= 2 and neutral and set(emotions) <= shown
+
+    # Identities: what a stage's bits depend on
+
+    @cached_property
+    def corpus_id(self) -> str:
+        return self.corpus.identity()
+
+    @cached_property
+    def training_id(self) -> str:
+        split = self.split
+        parts = {name: [[c.id, c.filmed] for c in getattr(split, name)] for name in ("train", "validation")}
+        return digest_of({"corpus": self.corpus_id, "emotions": list(self.data.emotions), **parts})
+
+    @cached_property
+    def judge_id(self) -> str:
+        clips = [c.id for c in (*self.split.judge_train, *self.split.train)]
+        return digest_of({"corpus": self.corpus_id, "emotions": list(self.data.emotions), "clips": clips})
+
+    @cached_property
+    def items_id(self) -> str:
+        asked = [
+            [i.id, i.audio.id, i.emotion.id, i.target.id, i.target.filmed, i.truth.id, i.truth.filmed]
+            for i in self.items
+        ]
+        return digest_of({"corpus": self.corpus_id, "items": asked})
+
+
+def _called(key: str, function: Any, *args: Any, **kwargs: Any) -> Any:
+    try:
+        return function(*args, **kwargs)
+    except TypeError as error:
+        raise ConfigError(f"{key}: {error}") from error
+
+
+def numerics_fingerprint(device: str) -> str:
+    """Whatever decides the bits of floating-point results, in words: equal words, equal bits."""
+    import numpy as np
+    import torch
+
+    parts = [
+        f"torch {torch.__version__}",
+        f"numpy {np.__version__}",
+        f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
+        "1 thread",
+        f"mkldnn {torch.backends.mkldnn.is_available()}",
+        device,
+    ]
+    if device.startswith("cuda"):
+        parts.append(torch.cuda.get_device_name(device))
+    return ", ".join(parts)

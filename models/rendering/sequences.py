@@ -1,0 +1,142 @@
+"""What the renderer trains on: a subject's frames with the edge maps of their own landmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.landmarks.alignment import fill_missing
+from models.landmarks.topology import layout_of
+from models.rendering.edges import EdgeSketch, face_mask
+from models.rendering.generator import HISTORY
+from models.types import CROP_SIZE, Clip
+
+MOUTH_MARGIN = 1.35
+"""How far around the lips a mistake counts as one of the mouth."""
+
+
+def resized(frames: np.ndarray, size: int) -> np.ndarray:
+    """Frames (time, h, w, 3) uint8 at (time, size, size, 3), averaged when they shrink."""
+    if frames.shape[1:3] == (size, size):
+        return np.asarray(frames)
+    how = cv2.INTER_AREA if frames.shape[1] > size else cv2.INTER_CUBIC
+    return np.stack([cv2.resize(frame, (size, size), interpolation=how) for frame in frames])
+
+
+def unit(array: np.ndarray) -> Tensor:
+    """uint8 to float in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(array)).float().div_(255)
+
+
+def importance(landmarks: np.ndarray, size: int, face: float, mouth: float) -> np.ndarray:
+    """(1, size, size) float32 weights of pixels: 1, plus `face` in the face, plus `mouth` around the lips."""
+    weight = np.ones((size, size), np.float32) + face * (face_mask(landmarks, size) > 0)
+    lips = landmarks[layout_of(landmarks).region("outer_mouth")] * (size / CROP_SIZE)
+    around = lips.mean(0) + MOUTH_MARGIN * (lips - lips.mean(0))
+    region = np.zeros((size, size), np.uint8)
+    cv2.fillConvexPoly(region, cv2.convexHull(np.round(around).astype(np.int32)), (1,))
+    return (weight + mouth * region)[None].astype(np.float32)
+
+
+@dataclass(frozen=True)
+class FaceSequence:
+    """One clip ready to be drawn from."""
+
+    frames: np.ndarray
+    """(time, 3, size, size) uint8."""
+    conditions: np.ndarray
+    """(time, channels, size, size) uint8."""
+    landmarks: np.ndarray
+    """(time, 68, 2) without gaps."""
+
+
+def prepare(clips: Sequence[Clip], sketch: EdgeSketch, limit: int | None = None) -> list[FaceSequence]:
+    """Frames and edge maps of the clips that have frames and a face, at most `limit` frames of each."""
+    prepared = []
+    for clip in clips:
+        if not clip.has("frames") or not np.isfinite(clip.landmarks).all((-2, -1)).any():
+            continue
+        frames = resized(clip.frames[:limit], sketch.size)
+        landmarks = fill_missing(clip.landmarks)[: len(frames)]
+        conditions = sketch.draw_clip(landmarks, frames)
+        prepared.append(
+            FaceSequence(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)), conditions, landmarks)
+        )
+    return prepared
+
+
+@dataclass
+class Windows:
+    """A batch of short sequences. Images are float in [0, 1]."""
+
+    conditions: Tensor
+    """(batch, 2 + steps, channels, h, w): of the history as it is shown, then of the frames to draw."""
+    history: Tensor
+    """(batch, 2, 3, h, w) as it is shown to the generator: real, damaged, or from another time."""
+    before: Tensor
+    """(batch, 2, 3, h, w) the true frames before the first one to draw."""
+    frames: Tensor
+    """(batch, steps, 3, h, w) the frames to draw."""
+    importance: Tensor
+    """(batch, steps, 1, h, w)"""
+    drawn: Tensor | None = None
+    """(batch, steps, 3, h, w) what the generator made of this batch, left here for the discriminators."""
+
+
+@dataclass(frozen=True)
+class WindowSampler:
+    """Draws windows, with a history like the one at inference.
+
+    In use the first history is one still frame of the target repeated, and every later one is the
+    generator's own output with its mistakes. So some windows start from a still of another moment, and
+    some histories are noisy, blurred or off in brightness: the generator must not trust them in detail.
+    """
+
+    sequences: Sequence[FaceSequence]
+    batch: int
+    steps: int
+    still: float
+    """Share of windows whose history is a still from anywhere in the clip."""
+    damaged: float
+    """Share of windows whose history is damaged."""
+    face: float
+    mouth: float
+
+    def __call__(self, rng: np.random.Generator) -> Windows:
+        lengths = np.array([len(s.frames) - HISTORY - self.steps + 1 for s in self.sequences])
+        chosen = rng.choice(len(lengths), self.batch, p=lengths / lengths.sum())
+        windows = [self._window(self.sequences[k], int(rng.integers(lengths[k])), rng) for k in chosen]
+        return Windows(*(torch.stack(parts) for parts in zip(*windows, strict=True)))
+
+    def _window(self, sequence: FaceSequence, start: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
+        first = start + HISTORY
+        drawn = np.arange(first, first + self.steps)
+        shown = np.arange(start, first)
+        if rng.random() < self.still:
+            shown = np.repeat(rng.integers(len(sequence.frames)), HISTORY)
+        history = unit(sequence.frames[shown])
+        if rng.random() < self.damaged:
+            history = damage(history, rng)
+        size = sequence.frames.shape[-1]
+        weights = [importance(sequence.landmarks[k], size, self.face, self.mouth) for k in drawn]
+        return (
+            unit(sequence.conditions[np.concatenate([shown, drawn])]),
+            history,
+            unit(sequence.frames[start:first]),
+            unit(sequence.frames[drawn]),
+            torch.from_numpy(np.stack(weights)),
+        )
+
+
+def damage(frames: Tensor, rng: np.random.Generator) -> Tensor:
+    """Frames (time, 3, h, w) blurred, off in brightness per channel, and noisy, each by a random amount."""
+    if rng.random() < 0.5:
+        frames = torch.nn.functional.avg_pool2d(frames, 3, 1, 1, count_include_pad=False)
+    shift = torch.from_numpy(rng.normal(0, 0.03, (1, 3, 1, 1)).astype(np.float32))
+    noise = rng.standard_normal(tuple(frames.shape), dtype=np.float32) * np.float32(rng.uniform(0, 0.05))
+    return (frames + shift + torch.from_numpy(noise)).clamp(0, 1)
