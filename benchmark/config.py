@@ -31,8 +31,8 @@ ALLOWED_TARGETS: tuple[str, ...] = ("models.", "baselines.", "benchmark.")
 """Packages whose classes a configuration may name."""
 MACHINE_KEYS = ("out", "cache", "run", "workers", "device", "dry_run", "checkpoint_seconds", "tracking")
 """What a run does not depend on: where, how fast and who is told."""
-METHOD_NOTES = ("label", "kind", "asks")
-"""Keys of a method's YAML that are for the tables, not for its constructor."""
+ABOUT = ("label", "kind", "asks", "about")
+"""Keys of a method's YAML that are for the tables, not for its constructor; the first three alone or in `about`."""
 KINDS = ("method", "floor", "ceiling")
 
 
@@ -127,9 +127,7 @@ class Composer:
         folders = [CONFIGS / group, *[Path(p) / group for p in self.search_path]]
         return sorted({p.stem for folder in folders for p in folder.glob("*.yaml")})
 
-    def method(
-        self, name: str, extra: Sequence[str], corpus: Mapping[str, bool]
-    ) -> tuple[MethodConfig, DictConfig]:
+    def method(self, name: str, extra: Sequence[str], corpus: Mapping[str, bool]) -> MethodConfig:
         """A method under the command line and then an ablation's overrides.
 
         Args:
@@ -142,13 +140,15 @@ class Composer:
         tree = _resolved(cfg, "method")
         if not isinstance(tree.get("_target_"), str):
             raise ConfigError(f"method {name} names no class: expected method._target_ in its YAML")
-        kind = tree.get("kind", "method")
-        if kind not in KINDS:
-            raise ConfigError(f"method.kind of {name}: expected one of {', '.join(KINDS)}, got {kind!r}")
-        config = {key: value for key, value in tree.items() if key not in METHOD_NOTES}
+        config = {key: value for key, value in tree.items() if key not in ABOUT}
         check_targets(config, "method")
-        found = MethodConfig(name, tree.get("label", name), kind, tree.get("asks", ""), config)
-        return found, cfg
+        about = {**{key: tree[key] for key in ABOUT if key in tree}, **(tree.get("about") or {})}
+        kind = about.get("kind", "method")
+        if kind not in KINDS:
+            raise ConfigError(
+                f"method.about.kind of {name}: expected one of {', '.join(KINDS)}, got {kind!r}"
+            )
+        return MethodConfig(name, about.get("label", name), kind, about.get("asks", ""), config)
 
 
 def parse(arguments: Sequence[str], search_path: Sequence[str] = ()) -> Composer:
@@ -231,7 +231,9 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
         suite=plain_name(suite, "suite"),
         data_name=data_name,
         overrides=tuple(
-            t for t in (*composer.common, *composer.of_method) if t.split("=")[0].split(".")[0] not in MACHINE_KEYS
+            t
+            for t in (*composer.common, *composer.of_method)
+            if t.split("=")[0].split(".")[0] not in MACHINE_KEYS
         ),
         methods=methods,
         ablations=_names(cfg, "ablations"),
@@ -302,7 +304,9 @@ def _seeds(cfg: DictConfig) -> tuple[int, ...]:
     value = cfg.seeds
     values = [value] if isinstance(value, int) else list(value) if OmegaConf.is_list(value) else [None]
     if not values or any(not isinstance(v, int) or isinstance(v, bool) or v < 0 for v in values):
-        raise ConfigError(f"seeds: expected a list of whole numbers from 0 up, such as [0,1,2], got {value!r}")
+        raise ConfigError(
+            f"seeds: expected a list of whole numbers from 0 up, such as [0,1,2], got {value!r}"
+        )
     if len(set(values)) != len(values):
         raise ConfigError(f"seeds: a seed is there twice in {values}")
     return tuple(values)

@@ -1,7 +1,7 @@
 """A suite as a graph of jobs: cells share every stage that they agree on.
 
-    prepare -> the stages of a method -> predict -> score -> mirror
-            -> judge ──────> truth ───────────────^
+prepare -> the stages of a method -> predict -> score -> mirror
+        -> judge ──────> truth ───────────────^
 """
 
 from __future__ import annotations
@@ -121,14 +121,18 @@ def _variants(settings: Settings, study: Study) -> tuple[list[Variant], list[str
     for name in settings.methods:
         full = _variant(settings, name, FULL, facts)
         if full.built.needs_emotions and not facts["emotions"]:
-            notes.append(f"{full.label} is left out: it needs emotion labels, which {study.corpus.name} lacks.")
+            notes.append(
+                f"{full.label} is left out: it needs emotion labels, which {study.corpus.name} lacks."
+            )
             continue
         wanted = settings.ablations if name in settings.ablated else (FULL,)
         for each in wanted:
             entry = ablation(each)
             lacks = [fact for fact in facts if getattr(entry, f"needs_{fact}") and not facts[fact]]
             if lacks:
-                notes.append(f"{entry.label} is left out: {study.corpus.name} has no {' and no '.join(lacks)}.")
+                notes.append(
+                    f"{entry.label} is left out: {study.corpus.name} has no {' and no '.join(lacks)}."
+                )
                 continue
             variants.append(full if each == FULL else _variant(settings, name, each, facts))
     if not variants:
@@ -138,7 +142,7 @@ def _variants(settings: Settings, study: Study) -> tuple[list[Variant], list[str
 
 def _variant(settings: Settings, name: str, ablated: str, facts: Mapping[str, bool]) -> Variant:
     entry = ablation(ablated)
-    method, _ = settings.composer.method(name, entry.overrides, facts)
+    method = settings.composer.method(name, entry.overrides, facts)
     built = instantiate(method.config, "method")
     if not isinstance(built, Method):
         raise ConfigError(f"method {name}: {type(built).__name__} is not a Method")
@@ -176,7 +180,8 @@ class _Builder:
     def _prepare(self, part: str, clips: Iterable[Clip]) -> None:
         needed = {c.id: c for c in self.study.clips}
         fresh = sorted(
-            {c.id for c in clips} - set(self._prepared), key=lambda i: (needed[i].sentence, needed[i].speaker, i)
+            {c.id for c in clips} - set(self._prepared),
+            key=lambda i: (needed[i].sentence, needed[i].speaker, i),
         )
         for number, chunk in enumerate(_chunks([needed[i] for i in fresh])):
             key = f"prepare-{part}-{number}"

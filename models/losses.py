@@ -17,7 +17,9 @@ def mean_l1(predicted: Float[Tensor, "batch ..."], target: Float[Tensor, "batch 
     return F.l1_loss(predicted, target)
 
 
-def mean_squared(predicted: Float[Tensor, "batch ..."], target: Float[Tensor, "batch ..."]) -> Float[Tensor, ""]:
+def mean_squared(
+    predicted: Float[Tensor, "batch ..."], target: Float[Tensor, "batch ..."]
+) -> Float[Tensor, ""]:
     return F.mse_loss(predicted, target)
 
 

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from reports.load import Study
 from reports.stats import Comparison, Estimate, Interval, compare_all, estimate, primary
-from reports.tables import BREAKDOWN, emotions_of, estimates_by_emotion, heading, scale_of
+from reports.tables import BREAKDOWN, best_floor, emotions_of, estimates_by_emotion, heading, scale_of
 
 INK = "#1c2024"
 COLOURS = {"method": "#0072B2", "ablation": "#D55E00", "floor": "#7a7f85", "ceiling": "#009E73"}
@@ -53,7 +53,7 @@ STYLE = {
     "svg.fonttype": "path",
     "svg.hashsalt": "evp-bench",
     "figure.dpi": 100,
-    "savefig.dpi": 200,
+    "savefig.dpi": 160,
 }
 
 
@@ -139,39 +139,46 @@ def emotions_figure(study: Study, condition: str) -> Drawing | None:
     """The mouth's distance and the judge's accuracy per wanted emotion."""
     emotions = emotions_of(study, condition)
     protocols = [p for p in BREAKDOWN if p in study.protocols(condition)]
-    rows = _exemplary_rows(study)
-    if len(emotions) < 2 or not protocols or not rows:
+    if len(emotions) < 2 or not protocols:
         return None
-    offsets = np.linspace(-0.28, 0.28, len(rows)) if len(rows) > 1 else np.zeros(1)
-    palette = sns.color_palette("colorblind", len(rows)).as_hex()
+    chosen = {p: _exemplary_rows(study, condition, p) for p in protocols}
+    everyone = [row for row in study.rows if any(row in rows for rows in chosen.values())]
+    colours = dict(zip(everyone, sns.color_palette("colorblind", len(everyone)).as_hex(), strict=True))
 
     def panel(axes: Axes, protocol: str) -> None:
         info = study.manifest.protocols[protocol]
-        for row, offset, colour in zip(rows, offsets, palette, strict=True):
+        rows = chosen[protocol]
+        for row, offset in zip(rows, np.linspace(-0.3, 0.3, len(rows)), strict=True):
             cells = estimates_by_emotion(study, row, condition, protocol, emotions)
-            _series(axes, cells, offset, scale_of(info), colour, study.rows[row].kind, study.rows[row].label)
+            _series(axes, cells, offset, scale_of(info), colours[row], study.rows[row].kind)
         axes.set_title(heading(info), loc="left")
         _rows_axis(axes, emotions)
-        if protocol == protocols[0]:
-            axes.figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8)
+        if protocol == protocols[-1]:
+            for row in everyone:
+                style = {"color": colours[row], "markersize": 4.5, "label": study.rows[row].label}
+                axes.plot([], [], MARKERS[study.rows[row].kind], **style)
+            axes.figure.legend(loc="outside lower center", ncols=6, frameon=False, fontsize=8)
 
     return _panels(
         f"emotions-{condition}",
         f"Per emotion, {condition}",
-        "Mean and 95 % interval of the clips of each wanted emotion.",
+        "Mean and 95 % interval of the clips of each wanted emotion: trained rows, the best floor and, "
+        "for the accuracy, the ceiling.",
         protocols,
-        2.4 * len(emotions),
+        1.9 * len(emotions),
         panel,
         across=2,
         legend=True,
     )
 
 
-def _exemplary_rows(study: Study) -> list[str]:
-    """Trained rows, and the floors; ceilings have nothing to tell per emotion but accuracy's own limit."""
-    kept = [r for r, info in study.rows.items() if r not in study.failed and info.kind != "floor"]
-    floors = [r for r, info in study.rows.items() if r not in study.failed and info.kind == "floor"]
-    return (kept + floors)[:8]
+def _exemplary_rows(study: Study, condition: str, protocol: str) -> list[str]:
+    """The first trained rows, the best floor, and the ceiling where it is not the definition of perfect."""
+    alive = [row for row in study.rows if row not in study.failed]
+    trained = [row for row in alive if study.rows[row].kind in ("method", "ablation")][:4]
+    best = best_floor(study, condition, protocol)
+    ceilings = [row for row in alive if study.rows[row].kind == "ceiling" and protocol == "emotion"]
+    return [*trained, *([best[0]] if best else []), *ceilings]
 
 
 def confusion_figure(study: Study, condition: str) -> Drawing | None:
@@ -242,12 +249,10 @@ def _series(
     scale: float,
     colour: str,
     kind: str,
-    label: str,
 ) -> None:
     for place, cell in enumerate(cells):
         if cell is not None and cell.interval is not None:
             _bar(axes, cell.interval, place + offset, scale, colour, MARKERS[kind], colour, size=4)
-    axes.plot([], [], MARKERS[kind], color=colour, markersize=4.5, label=label)
 
 
 def _bar(
@@ -294,7 +299,7 @@ def _panels(
     """A grid of panels that share their rows."""
     columns = min(across, len(keys))
     down = -(-len(keys) // columns)
-    with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
+    with mpl.rc_context(_rc()):
         size = (1.6 + (9.4 / columns if columns > 2 else 4.2) * columns, 0.5 + down * (0.55 + 0.21 * lines))
         figure = Figure(figsize=(size[0], size[1] + 0.5 * legend), layout="constrained")
         FigureCanvasAgg(figure)
@@ -305,6 +310,11 @@ def _panels(
             else:
                 axes.set_visible(False)
         return Drawing(name, title, caption, *_export(figure))
+
+
+def _rc() -> Any:
+    """Our style over matplotlib's defaults, whatever the user's own settings."""
+    return {**mpl.rcParamsDefault, **STYLE}
 
 
 def _export(figure: Figure) -> tuple[bytes, bytes, str]:

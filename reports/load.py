@@ -191,14 +191,14 @@ def _check_complete(scores: pd.DataFrame, manifest: Manifest) -> None:
         seeds = [
             c.seed for c in manifest.cells if row_key(c.method, c.ablation) == row and c.status == "done"
         ]
-        own = scores[scores["row"] == row]
+        own = scores.loc[scores["row"] == row]
         if seeds and own.empty:
             raise RecordsError(f"{row}: the manifest says done, but there is no record; run the suite again")
         for condition, protocol in sorted(set(zip(own["condition"], own["protocol"], strict=True))):
             place = (str(condition), str(protocol))
-            part = own[(own["condition"] == condition) & (own["protocol"] == protocol)]
+            part = own.loc[(own["condition"] == condition) & (own["protocol"] == protocol)]
             for seed in seeds:
-                clips = frozenset(part.loc[part["seed"] == seed, "clip"])
+                clips = frozenset(str(clip) for clip in part["clip"][part["seed"] == seed])
                 who = f"{row}, seed {seed}"
                 first, wanted = expected.setdefault(place, (who, clips))
                 if clips != wanted:

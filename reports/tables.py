@@ -222,10 +222,10 @@ def comparison_table(study: Study, condition: str) -> Table | None:
         name=f"comparisons-{condition}",
         title=f"{full} against each other row, {condition}",
         caption=(
-            f"By how much {full} is better (positive) or worse (negative), on the same clips and seeds, with "
+            f"By how much {full} is better (positive) or worse (negative) on the same clips and seeds, with "
             f"the 95 % interval of the paired difference, {seeds_phrase(study.manifest.seeds)}. Claim: "
-            f"{full} is better. Supported or contradicted: Holm-adjusted p of at most 0.05 within the floors, the "
-            "ablations or the other methods of a column (whole-set scores: the interval excludes 0)."
+            f"{full} is better. Supported or contradicted: Holm-adjusted p of at most 0.05 within the "
+            "floors, the ablations or the other methods of a column (whole-set scores: the interval excludes 0)."
             + (
                 f" The exact sign-flip test over sentences can reach p = {smallest:.2g} at best."
                 if math.isfinite(smallest)
@@ -399,22 +399,28 @@ def headline(study: Study, condition: str) -> str:
         shown = _Format(info, column)
         cell = shown.cell(own)
         unit = "%" if info.unit == "share" else info.unit
-        told.append(join(info.label, cell.value, cell.spread, unit) + _best_floor(study, column, info, shown))
+        best = best_floor(study, condition, protocol)
+        beside = f" (best floor: {study.rows[best[0]].label}, {shown.number(best[1])})" if best else ""
+        told.append(join(info.label, cell.value, cell.spread, unit) + beside)
     if not told:
         return ""
     return f"Under {condition}, {study.rows[full].label} reaches " + ", and ".join(told) + "."
 
 
-def _best_floor(study: Study, column: Sequence[Estimate | None], info: ProtocolInfo, shown: _Format) -> str:
-    floors = {
-        e.row: e.interval.mean
-        for e in column
-        if e is not None and e.interval is not None and study.rows[e.row].kind == "floor"
+def best_floor(study: Study, condition: str, protocol: str) -> tuple[str, float] | None:
+    """The floor with the best mean, and that mean."""
+    means = {
+        row: cell.interval.mean
+        for row, info in study.rows.items()
+        if info.kind == "floor"
+        and row not in study.failed
+        and (cell := estimate(study, row, condition, protocol)) is not None
+        and cell.interval is not None
     }
-    if not floors:
-        return ""
-    best = (min if info.direction == "lower" else max)(floors, key=lambda row: floors[row])
-    return f" (best floor: {study.rows[best].label}, {shown.number(floors[best])})"
+    if not means:
+        return None
+    choose = min if study.manifest.protocols[protocol].direction == "lower" else max
+    return (best := choose(means, key=lambda row: means[row])), means[best]
 
 
 def seed_table(study: Study) -> str:

@@ -24,9 +24,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
 
-from benchmark.metrics.landmarks import faces_found
+from benchmark.metrics.landmarks import faces_found, stabilised
 from benchmark.metrics.score import Score
-from models.landmarks.alignment import stabilise
 from models.landmarks.topology import IBUG68, to_68
 from models.types import Clip
 
@@ -82,7 +81,8 @@ class EmotionJudge:
             "bias": self.bias,
         }
         try:
-            save_file(arrays, temporary, metadata={"format": FORMAT, "emotions": json.dumps(self.emotions)})
+            # One entry: safetensors writes several in an order that changes from call to call.
+            save_file(arrays, temporary, metadata={FORMAT: json.dumps(self.emotions)})
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
@@ -101,9 +101,9 @@ class EmotionJudge:
                 arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise JudgeError(f"{path} is not a readable emotion judge ({error}); train it again") from error
-        if metadata.get("format") != FORMAT or set(arrays) != {"centre", "weights", "bias"}:
+        if FORMAT not in metadata or set(arrays) != {"centre", "weights", "bias"}:
             raise JudgeError(f"{path} is not an emotion judge of this version; train it again")
-        return cls(emotions=tuple(json.loads(metadata["emotions"])), **arrays)
+        return cls(emotions=tuple(json.loads(metadata[FORMAT])), **arrays)
 
 
 def neutral_reference(clips: Sequence[Clip]) -> np.ndarray:
@@ -128,11 +128,8 @@ def neutral_reference(clips: Sequence[Clip]) -> np.ndarray:
 
 def _displacement(landmarks: np.ndarray, neutral: np.ndarray | float, clip: str) -> np.ndarray:
     """(frames, 68, 2) float64: stabilised landmarks minus the neutral face; NaN where no face is."""
-    found = faces_found(landmarks, f"clip {clip}: landmarks")
-    moved = np.full((len(landmarks), 68, 2), np.nan)
-    if found.any():
-        moved[found] = to_68(stabilise(np.asarray(landmarks, np.float64)[found])) - neutral
-    return moved
+    what = f"clip {clip}: landmarks"
+    return to_68(stabilised(landmarks, faces_found(landmarks, what), what)) - neutral
 
 
 def clip_features(landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed") -> np.ndarray:

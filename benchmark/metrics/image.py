@@ -103,9 +103,9 @@ def _weigh_rows(ring: np.ndarray, oldest: int, w: np.ndarray, out: np.ndarray) -
 @njit(cache=True, fastmath=_FAST)
 def _weigh(row: np.ndarray, j: int, w: np.ndarray) -> float:
     """Weighted mean over row[j], ..., row[j + 10]."""
-    outer = w[0] * (row[j] + row[j + 10]) + w[1] * (row[j + 1] + row[j + 9]) + w[2] * (row[j + 2] + row[j + 8])
+    outer = w[0] * (row[j] + row[j + 10]) + w[1] * (row[j + 1] + row[j + 9])
     inner = w[3] * (row[j + 3] + row[j + 7]) + w[4] * (row[j + 4] + row[j + 6])
-    return outer + inner + w[5] * row[j + 5]
+    return outer + w[2] * (row[j + 2] + row[j + 8]) + inner + w[5] * row[j + 5]
 
 
 def psnr(predicted: np.ndarray, target: np.ndarray, *, clip: str = "unnamed") -> Score:

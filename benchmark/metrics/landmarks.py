@@ -50,8 +50,9 @@ def align_pair(predicted: np.ndarray, target: np.ndarray, *, clip: str = "unname
             f"{target.shape}; a method must return Request.num_frames frames"
         )
     found = predicted_found & target_found
-    pair = [_stabilised(part, found, clip) for part in (predicted, target)]
-    return AlignedPair(pair[0], pair[1], found, layout_of(target), clip)
+    moved = stabilised(predicted, found, f"clip {clip}: predicted landmarks")
+    true = stabilised(target, found, f"clip {clip}: true landmarks")
+    return AlignedPair(moved, true, found, layout_of(target), clip)
 
 
 def faces_found(landmarks: np.ndarray, what: str) -> np.ndarray:
@@ -82,7 +83,12 @@ def faces_found(landmarks: np.ndarray, what: str) -> np.ndarray:
     return missing < 1
 
 
-def _stabilised(landmarks: np.ndarray, found: np.ndarray, clip: str) -> np.ndarray:
+def stabilised(landmarks: np.ndarray, found: np.ndarray, what: str) -> np.ndarray:
+    """The landmarks (frames, points, 2) in the stabilised space, float64; NaN in frames that are not `found`.
+
+    Raises:
+        ValueError: the eyes and the nose tip of a frame coincide.
+    """
     aligned = np.full(landmarks.shape, np.nan)
     if not found.any():
         return aligned
@@ -92,7 +98,7 @@ def _stabilised(landmarks: np.ndarray, found: np.ndarray, clip: str) -> np.ndarr
     if flat.any():
         frame = int(np.flatnonzero(found)[np.flatnonzero(flat)[0]])
         raise ValueError(
-            f"clip {clip}: eyes and nose tip coincide in frame {frame}, so the face cannot be aligned; "
+            f"{what}: eyes and nose tip coincide in frame {frame}, so the face cannot be aligned; "
             "expected pixels of the 256 crop"
         )
     aligned[found] = stabilise(points)

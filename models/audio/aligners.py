@@ -61,7 +61,9 @@ class DTWAligner(Aligner):
             which differs between recordings, does not set the scale.
     """
 
-    def __init__(self, *, difference_rows: int = 5, smoothing: float = 2.0, dynamic_range: float = 12.0) -> None:
+    def __init__(
+        self, *, difference_rows: int = 5, smoothing: float = 2.0, dynamic_range: float = 12.0
+    ) -> None:
         self.difference_rows = difference_rows
         self.smoothing = smoothing
         self.dynamic_range = dynamic_range

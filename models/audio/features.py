@@ -56,7 +56,9 @@ class WindowBank:
         self.counts = np.array([window_count(rows) for rows in clips])
         """Windows of each clip."""
         offsets = np.concatenate([[0], np.cumsum([len(rows) for rows in clips])])[:-1]
-        starts = [offset + ROWS_PER_FRAME * np.arange(n) for offset, n in zip(offsets, self.counts, strict=True)]
+        starts = [
+            offset + ROWS_PER_FRAME * np.arange(n) for offset, n in zip(offsets, self.counts, strict=True)
+        ]
         self.first = np.concatenate([[0], np.cumsum(self.counts)])[:-1]
         """Index of each clip's first window."""
         self._starts = torch.from_numpy(np.concatenate(starts))
@@ -65,7 +67,7 @@ class WindowBank:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def windows(self, index: Int[np.ndarray, "batch"]) -> Float[Tensor, "batch 1 28 12"]:
+    def windows(self, index: Int[np.ndarray, batch]) -> Float[Tensor, "batch 1 28 12"]:
         starts = self._starts[torch.from_numpy(np.asarray(index))]
         rows = starts[:, None] + torch.arange(WINDOW_ROWS)
         return self._rows[rows.to(self._rows.device)].unsqueeze(1)

@@ -71,7 +71,9 @@ def windows(rows: np.ndarray) -> np.ndarray:
         ValueError: the rows are fewer than one window, or not 13 wide.
     """
     if rows.ndim != 2 or rows.shape[1] != NUM_CEPSTRA or len(rows) < WINDOW_ROWS:
-        raise ValueError(f"expected at least {WINDOW_ROWS} rows of {NUM_CEPSTRA} MFCC, got shape {rows.shape}")
+        raise ValueError(
+            f"expected at least {WINDOW_ROWS} rows of {NUM_CEPSTRA} MFCC, got shape {rows.shape}"
+        )
     count = (len(rows) - WINDOW_ROWS) // ROWS_PER_FRAME + 1
     time, cepstrum = rows.strides
     shape = (count, WINDOW_ROWS, WINDOW_CEPSTRA)
@@ -115,7 +117,9 @@ def _cepstra(frames: np.ndarray) -> np.ndarray:
 
 def _as_float(waveform: np.ndarray) -> np.ndarray:
     if waveform.ndim != 1 or waveform.size == 0:
-        raise ValueError(f"expected a mono waveform (samples,) at {SAMPLE_RATE} Hz, got shape {waveform.shape}")
+        raise ValueError(
+            f"expected a mono waveform (samples,) at {SAMPLE_RATE} Hz, got shape {waveform.shape}"
+        )
     if waveform.dtype == np.int16:
         return waveform.astype(np.float32) / np.float32(2**15)
     if not np.issubdtype(waveform.dtype, np.floating):

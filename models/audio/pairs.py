@@ -49,7 +49,9 @@ class PairsStage(Stage):
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         if self.reference is not None and self.reference not in data.emotions:
             expected = ", ".join(data.emotions) or "no labels"
-            raise ValueError(f"reference emotion {self.reference!r} is not a label of the corpus ({expected})")
+            raise ValueError(
+                f"reference emotion {self.reference!r} is not a label of the corpus ({expected})"
+            )
         features = load_features(inputs["features"])
         arrays: dict[str, np.ndarray] = {}
         for name, clips in (("train", data.train), ("validation", data.validation)):
@@ -63,7 +65,9 @@ class PairsStage(Stage):
             for group in groups:
                 sentences.append(self._warped(group, features, data.emotions))
                 run.progress(len(sentences), len(groups))
-            arrays |= {f"{name}.{key}": array for key, array in _joined(sentences, len(data.emotions)).items()}
+            arrays |= {
+                f"{name}.{key}": array for key, array in _joined(sentences, len(data.emotions)).items()
+            }
             run.log(split=name, sentences=len(groups), contents=len(arrays[f"{name}.starts"]))
         save_arrays(run.directory / _FILE, arrays)
 
@@ -108,7 +112,7 @@ class Pairs:
         return len(self.starts)
 
     def windows(
-        self, content: Int[np.ndarray, "batch"], emotion: Int[np.ndarray, "batch"]
+        self, content: Int[np.ndarray, batch], emotion: Int[np.ndarray, batch]
     ) -> Float[Tensor, "batch 1 28 12"]:
         rows = torch.from_numpy(self.starts[content][:, None] + np.arange(WINDOW_ROWS))
         labels = torch.from_numpy(np.asarray(emotion))[:, None]

@@ -27,7 +27,10 @@ class ContentEncoder(nn.Module):
             nn.MaxPool2d(3, stride=(2, 2)),
         )
         self.embedding = nn.Sequential(
-            nn.Linear(8 * width * 24, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim), nn.ReLU(inplace=True)
+            nn.Linear(8 * width * 24, hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, dim),
+            nn.ReLU(inplace=True),
         )
 
     def forward(self, windows: Float[Tensor, "batch 1 28 12"]) -> Float[Tensor, "batch dim"]:

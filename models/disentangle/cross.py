@@ -90,14 +90,16 @@ class CrossReconstruction(Sampling):
         codes = model.emotion.encoder(torch.cat([source_a, source_b]))
         code_a, code_b = codes.chunk(2)
         rebuilt = model.decoder(
-            torch.cat([content_a, content_a, content_b, content_b]), torch.cat([code_a, code_b, code_a, code_b])
+            torch.cat([content_a, content_a, content_b, content_b]),
+            torch.cat([code_a, code_b, code_a, code_b]),
         )
         a_from_a, b_from_a, a_from_b, b_from_b = rebuilt.chunk(4)
         logits_a, logits_b = model.emotion.head(codes).chunk(2)
         return {
             "cross_recon": distance(b_from_a, target_b) + distance(a_from_b, target_a),
             "self_recon": distance(a_from_a, target_a) + distance(b_from_b, target_b),
-            "emotion_class": F.cross_entropy(logits_a, grid.emotion_a) + F.cross_entropy(logits_b, grid.emotion_b),
+            "emotion_class": F.cross_entropy(logits_a, grid.emotion_a)
+            + F.cross_entropy(logits_b, grid.emotion_b),
             "content_match": F.l1_loss(content_a, content_b),
         }
 
@@ -122,7 +124,8 @@ class PaperReconstruction(Sampling):
         return {
             "cross_recon": distance(in_cross, x_in) + distance(jm_cross, x_jm),
             "self_recon": distance(im_self, x_im) + distance(jn_self, x_jn),
-            "emotion_class": F.cross_entropy(logits_m, grid.emotion_a) + F.cross_entropy(logits_n, grid.emotion_b),
+            "emotion_class": F.cross_entropy(logits_m, grid.emotion_a)
+            + F.cross_entropy(logits_n, grid.emotion_b),
             "content_match": F.l1_loss(c_im, c_in) + F.l1_loss(c_jn, c_jm),
         }
 
@@ -219,11 +222,14 @@ class DisentangleStage(Stage):
                 select_by="total" if held_out else None,
             )
         )
-        save_module(run.directory / "disentangler.safetensors", model)
+        for name, part in model.named_children():
+            save_module(run.directory / f"{name}.safetensors", part)
 
     @property
     def sizes(self) -> DisentanglerSizes:
-        return DisentanglerSizes(self.width, self.hidden, self.content_dim, self.emotion_dim, self.decoder_width)
+        return DisentanglerSizes(
+            self.width, self.hidden, self.content_dim, self.emotion_dim, self.decoder_width
+        )
 
     def _sampling(self) -> Sampling:
         if self.sampling not in SAMPLINGS:
@@ -233,17 +239,26 @@ class DisentangleStage(Stage):
     def _validation_grids(self, directory: Path, sampling: Sampling, run: StageRun) -> list[Grid]:
         pairs = load_pairs(directory, "validation", run.device)
         if not len(pairs):
-            run.log(validation="none: no validation sentence was spoken with two emotions; the last step is kept")
+            run.log(
+                validation="none: no validation sentence was spoken with two emotions; the last step is kept"
+            )
             return []
         rng = run.generator("validation draws")
         return [sampling.draw(pairs, 64, rng) for _ in range(max(1, self.validation_draws // 64))]
 
 
 def load_disentangler(directory: Path, sizes: DisentanglerSizes, num_emotions: int) -> Disentangler:
-    """The trained networks in the folder of a `DisentangleStage`."""
+    """The trained networks in the folder of a `DisentangleStage`, in eval mode."""
     model = sizes.build(num_emotions)
-    load_module(directory / "disentangler.safetensors", model)
-    return model
+    for name, part in model.named_children():
+        load_module(directory / f"{name}.safetensors", part)
+    return model.eval()
+
+
+def load_encoders(directory: Path, content: ContentEncoder, emotion: EmotionClassifier) -> None:
+    """Fill the two encoders from the folder of a `DisentangleStage`."""
+    load_module(directory / "content.safetensors", content)
+    load_module(directory / "emotion.safetensors", emotion)
 
 
 def _grid(pairs: Pairs, picks: list[tuple[np.ndarray, np.ndarray]], a: np.ndarray, b: np.ndarray) -> Grid:

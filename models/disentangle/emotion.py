@@ -49,7 +49,10 @@ class EmotionEncoder(nn.Module):
             nn.MaxPool2d((1, 2)),
         )
         self.embedding = nn.Sequential(
-            nn.Linear(8 * width * 6, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, dim), nn.ReLU(inplace=True)
+            nn.Linear(8 * width * 6, hidden),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden, dim),
+            nn.ReLU(inplace=True),
         )
 
     def forward(self, windows: Float[Tensor, "batch 1 28 12"]) -> Float[Tensor, "batch dim"]:

@@ -19,6 +19,7 @@ def features(count: int, dimensions: int, seed: int) -> np.ndarray:
 SHAPES = [(64, 8), (400, 64), (1200, 128)]
 
 
+@pytest.mark.filterwarnings("ignore:Matrix is singular")  # SciPy's word for some of these covariances
 @pytest.mark.parametrize(("count", "dimensions"), SHAPES)
 def test_equal_to_scipy(count: int, dimensions: int) -> None:
     first, second = features(count, dimensions, 0), features(count + 17, dimensions, 1)

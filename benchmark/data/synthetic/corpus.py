@@ -20,6 +20,7 @@ from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import Corpus, CorpusError
 from benchmark.data.synthetic.sentences import SENTENCES, Sentence
 from benchmark.data.synthetic.speech import SPEAKERS, Phone, SpeechSynthesizer
+from benchmark.data.synthetic.visemes import MISAKI
 from models.types import MEAD_EMOTIONS, Clip
 
 VERSION = 1
@@ -53,14 +54,14 @@ class SyntheticSpeech(Corpus):
         others: int = 26,
         seed: int = 0,
     ) -> None:
-        _check_range("data.speech.speakers", speakers, 1, len(SPEAKERS))
-        _check_range("data.speech.shared", shared, 0, sum(s.shared for s in SENTENCES))
-        _check_range("data.speech.others", others, 0, sum(not s.shared for s in SENTENCES))
+        _check_range("data.corpus.speakers", speakers, 1, len(SPEAKERS))
+        _check_range("data.corpus.shared", shared, 0, sum(s.shared for s in SENTENCES))
+        _check_range("data.corpus.others", others, 0, sum(not s.shared for s in SENTENCES))
         unknown = set(emotions) - set(MEAD_EMOTIONS)
         if unknown:
             raise CorpusError(f"no emotion {sorted(unknown)[0]!r}; there are {', '.join(MEAD_EMOTIONS)}")
         if not set(intensities) <= {1, 2, 3}:
-            raise CorpusError(f"data.speech.intensities: expected some of 1, 2, 3, got {list(intensities)}")
+            raise CorpusError(f"data.corpus.intensities: expected some of 1, 2, 3, got {list(intensities)}")
         self.emotions = tuple(e for e in MEAD_EMOTIONS if e in set(emotions))
         self._speakers = {s.id: s for s in SPEAKERS[:speakers]}
         self._intensities = tuple(intensities)
@@ -136,6 +137,10 @@ class SyntheticSpeech(Corpus):
         """What a prepared clip says when, without gaps from its start to its end."""
         symbols, times = clip.load("phones"), clip.load("phone_times")
         return [Phone(str(s), float(a), float(b)) for s, (a, b) in zip(symbols, times, strict=True)]
+
+    def visemes(self, clip: Clip) -> list[tuple[str, float, float]]:
+        """(viseme, start s, end s) of a prepared clip."""
+        return [(MISAKI[p.symbol], p.start, p.end) for p in self.phones(clip)]
 
     def heads(self) -> np.ndarray:
         raise CorpusError("the synthetic speech has no faces by itself: use face=parametric")

@@ -33,12 +33,27 @@ PIVOT = np.array([128.0, 158.0, -12.0], dtype=np.float32)
 HAIRSTYLES = ("short", "crop", "parted", "bob", "long", "tied")
 
 _SKINS = ((240, 207, 184), (228, 186, 158), (214, 168, 136), (190, 141, 108), (150, 104, 76), (112, 76, 56))
-_HAIRS = ((36, 28, 26), (58, 40, 30), (92, 62, 40), (128, 90, 56), (176, 138, 88), (120, 58, 36), (120, 116, 112))
+_HAIRS = (
+    (36, 28, 26),
+    (58, 40, 30),
+    (92, 62, 40),
+    (128, 90, 56),
+    (176, 138, 88),
+    (120, 58, 36),
+    (120, 116, 112),
+)
 _IRISES = ((86, 60, 38), (110, 84, 48), (88, 110, 76), (86, 118, 146), (112, 128, 138))
 _CLOTHES = (
     (58, 78, 112), (128, 52, 58), (70, 98, 80), (92, 84, 104), (188, 180, 166), (52, 56, 64), (170, 122, 66), (96, 132, 148),
 )  # fmt: skip
-_BACKGROUNDS = ((186, 192, 198), (168, 182, 174), (196, 184, 170), (150, 164, 184), (176, 168, 184), (140, 150, 152))
+_BACKGROUNDS = (
+    (186, 192, 198),
+    (168, 182, 174),
+    (196, 184, 170),
+    (150, 164, 184),
+    (176, 168, 184),
+    (140, 150, 152),
+)
 
 Colour = tuple[int, int, int]
 
@@ -81,7 +96,15 @@ def identity(name: str) -> Identity:
     coded = name[:1].upper() in "FMW" and name[1:2].isdigit()
     female = name[0].upper() in "FW" if coded else lean
     step = -1.0 if female else 1.0
-    for key, amount in (("jaw_width", 0.7), ("chin_length", 0.4), ("brow_height", -0.5), ("upper_lip", -0.5), ("eye_size", -0.5), ("length", 0.4), ("width", 0.3)):
+    for key, amount in (
+        ("jaw_width", 0.7),
+        ("chin_length", 0.4),
+        ("brow_height", -0.5),
+        ("upper_lip", -0.5),
+        ("eye_size", -0.5),
+        ("length", 0.4),
+        ("width", 0.3),
+    ):
         shape[SHAPES.index(key)] += step * amount
     styles = HAIRSTYLES[3:] if female else HAIRSTYLES[:3]
     tone = int(rng.choice(len(_SKINS), p=[0.2, 0.26, 0.2, 0.14, 0.12, 0.08]))
@@ -232,7 +255,14 @@ def rotation(pose: np.ndarray) -> np.ndarray:
     def matrix(*rows: np.ndarray) -> np.ndarray:
         return np.stack(rows, -1).reshape(-1, 3, 3)
 
-    cy, sy, cp, sp, cr, sr = np.cos(yaw), np.sin(yaw), np.cos(pitch), np.sin(pitch), np.cos(roll), np.sin(roll)
+    cy, sy, cp, sp, cr, sr = (
+        np.cos(yaw),
+        np.sin(yaw),
+        np.cos(pitch),
+        np.sin(pitch),
+        np.cos(roll),
+        np.sin(roll),
+    )
     turn = matrix(cy, nil, sy, nil, one, nil, -sy, nil, cy)
     nod = matrix(one, nil, nil, nil, cp, sp, nil, -sp, cp)
     tilt = matrix(cr, -sr, nil, sr, cr, nil, nil, nil, one)

@@ -60,8 +60,8 @@ def lip_line() -> np.ndarray:
     return np.stack([x, y, z], 1)
 
 
-BROW_UPPER = np.array([(12.5, -18.5), (22.5, -22.8), (33.0, -24.6), (43.0, -23.2), (52.0, -17.2)])
-BROW_LOWER = np.array([(13.5, -13.6), (23.0, -16.4), (33.0, -18.2), (42.8, -18.0)])
+BROW_UPPER = np.array([(13.0, -18.5), (24.0, -22.8), (35.5, -24.8), (46.0, -22.6), (54.0, -16.6)])
+BROW_LOWER = np.array([(14.0, -13.6), (24.5, -16.6), (35.5, -18.6), (45.6, -18.0)])
 """Inner to outer; the fifth upper point is the tail."""
 
 NOSE_RIDGE = np.array([(0.0, -1.0), (0.0, 12.0), (0.0, 25.0), (0.0, 37.5)])

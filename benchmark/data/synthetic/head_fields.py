@@ -80,7 +80,7 @@ def _mouth_close(f: _Field) -> None:
     gap = opened[lower, 1] - opened[upper, 1]
     at = np.interp(np.abs(f.x), f.head.rest[upper, 0], gap, right=0.0) * (np.abs(f.x) < INNER_CORNER[0])
     lip = f.soft & (f.z > 60)
-    near = np.exp(-(np.maximum(np.abs(f.y - 69) - 3.0, 0) / 12.0) ** 2) * lip
+    near = np.exp(-((np.maximum(np.abs(f.y - 69) - 3.0, 0) / 12.0) ** 2)) * lip
     is_lower = np.where(np.abs(f.x) < INNER_CORNER[0], f.lower > 0.5, 0.0)
     f.out[:, 1] += near * at * np.where(is_lower, -0.72, 0.28 * (f.lower <= 0.5))
     f.out[:, 2] += near * at * np.where(is_lower, 0.10, 0.0)
@@ -207,13 +207,18 @@ def _lids(f: _Field, upper: np.ndarray, lower: np.ndarray) -> None:
     skin = np.flatnonzero((f.head.part == SKIN) & (np.abs(f.x) > 8) & (np.abs(f.x) < 60) & (np.abs(f.y) < 22))
     place = rest[skin] * np.stack([f.side[skin], np.ones(len(skin)), np.ones(len(skin))], 1)
     is_upper = place[:, 1] < np.interp(place[:, 0], rest[margin_upper, 0], rest[margin_lower, 1]) - 1e-6
-    for rows, moves, mine, reach in ((margin_upper, upper, is_upper, 5.0), (margin_lower, lower, ~is_upper, 4.5)):
+    for rows, moves, mine, reach in (
+        (margin_upper, upper, is_upper, 5.0),
+        (margin_lower, lower, ~is_upper, 4.5),
+    ):
         edge = rest[rows]
         weights = np.stack([np.interp(place[:, 0], edge[:, 0], moves[:, k]) for k in range(3)], 1)
         distance = np.abs(place[:, 1] - np.interp(place[:, 0], edge[:, 0], edge[:, 1]))
         outside = np.maximum(np.maximum(edge[0, 0] - place[:, 0], place[:, 0] - edge[-1, 0]), 0)
         near = np.exp(-((distance / reach) ** 2) - (outside / 2.0) ** 2) * mine
-        f.out[skin] += near[:, None] * weights * np.stack([f.side[skin], np.ones(len(skin)), np.ones(len(skin))], 1)
+        f.out[skin] += (
+            near[:, None] * weights * np.stack([f.side[skin], np.ones(len(skin)), np.ones(len(skin))], 1)
+        )
 
 
 def _margins(f: _Field) -> tuple[np.ndarray, np.ndarray]:
@@ -289,7 +294,9 @@ def shape_fields(points: np.ndarray) -> np.ndarray:
     def bell(cx: float, cy: float, sx: float, sy: float) -> np.ndarray:
         return np.exp(-(((np.abs(x) - cx) / sx) ** 2) - ((y - cy) / sy) ** 2) * ahead
 
-    def moved(dx: np.ndarray | float = 0.0, dy: np.ndarray | float = 0.0, dz: np.ndarray | float = 0.0) -> np.ndarray:
+    def moved(
+        dx: np.ndarray | float = 0.0, dy: np.ndarray | float = 0.0, dz: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         return np.stack([zero + dx, zero + dy, zero + dz], 1)
 
     chin, jaw = np.clip((y - 30) / 80.0, 0, 1.1) * np.clip((150 - y) / 40, 0, 1), bell(50, 82, 30, 30)

@@ -74,7 +74,11 @@ def _add_eye(rows: _Rows) -> None:
         plane = parameters_of(margin[:, :2]) * (ARC, 1)
         rows.add(name, plane, margin)
     centre = np.array([31.0, 0.6])
-    for name, scale, shift in (("lid_ring", 1.22, -0.7), ("lid_crease", 1.5, -2.6), ("lid_orbit", 1.85, -3.4)):
+    for name, scale, shift in (
+        ("lid_ring", 1.22, -0.7),
+        ("lid_crease", 1.5, -2.6),
+        ("lid_orbit", 1.85, -3.4),
+    ):
         ring = np.concatenate([upper, lower[1:-1][::-1]])[:, :2]
         above = np.clip((centre[1] - ring[:, 1]) / 5.0, 0, 1)
         outward = ring + (ring - centre) * (scale - 1) * np.array([0.62, 1.25])
@@ -118,7 +122,9 @@ def _spacing(plane: np.ndarray) -> np.ndarray:
 def _fill(rows: _Rows) -> np.ndarray:
     """(n, 2) further parameter points: edges of the half plane first, then ever coarser grids."""
     far = np.pi * ARC
-    edge_v = np.concatenate([np.arange(_TOP, -30, 7.0), np.arange(-30, 118, 3.0), np.arange(118, _BOTTOM + 1, 6.0)])
+    edge_v = np.concatenate(
+        [np.arange(_TOP, -30, 7.0), np.arange(-30, 118, 3.0), np.arange(118, _BOTTOM + 1, 6.0)]
+    )
     edges = [np.stack([np.zeros_like(edge_v), edge_v], 1)]
     back = np.arange(_TOP, _BOTTOM + 1, 12.0)
     edges.append(np.stack([np.full_like(back, far), back], 1))
@@ -130,14 +136,18 @@ def _fill(rows: _Rows) -> np.ndarray:
     hole = _Holes(rows)
     candidates = [np.concatenate(edges)]
     for step in (3.0, 4.4, 7.0, 13.0):
-        u, v = np.meshgrid(np.arange(step, far - step / 2, step), np.arange(_TOP + step, back[-1] - step / 2, step))
+        u, v = np.meshgrid(
+            np.arange(step, far - step / 2, step), np.arange(_TOP + step, back[-1] - step / 2, step)
+        )
         u[1::2] += step / 2
         grid = np.stack([u.ravel(), v.ravel()], 1)
         candidates.append(grid[(_spacing(grid) == step) & (grid[:, 0] < far - step / 2)])
     for points in candidates:
         tree = cKDTree(np.concatenate(accepted))
         near = tree.query(points)[0]
-        on_edge = (points[:, 0] == 0) | (points[:, 0] == far) | (points[:, 1] <= _TOP) | (points[:, 1] >= back[-1])
+        on_edge = (
+            (points[:, 0] == 0) | (points[:, 0] == far) | (points[:, 1] <= _TOP) | (points[:, 1] >= back[-1])
+        )
         chosen = points[(near > np.where(on_edge, 1.3, 0.68 * _spacing(points))) & ~hole.inside(points)]
         accepted.append(chosen)
         added.append(chosen)
@@ -251,7 +261,10 @@ def _eye() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The visible front of the image-right eyeball, a little behind the lids."""
     x, y = np.meshgrid(np.linspace(14, 49, 15), np.linspace(-11, 10, 11))
     space = np.stack([x, y, curves.lid_depth(x, y) - 1.0], -1).reshape(-1, 3)
-    space[82] = (*curves.PUPIL, float(curves.lid_depth(np.array(curves.PUPIL[0]), np.array(curves.PUPIL[1]))) - 1.0)
+    space[82] = (
+        *curves.PUPIL,
+        float(curves.lid_depth(np.array(curves.PUPIL[0]), np.array(curves.PUPIL[1]))) - 1.0,
+    )
     return space, space[:, :2] - curves.PUPIL, _grid(11, 15)
 
 
@@ -259,7 +272,7 @@ def _teeth(upper: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     x, down = np.meshgrid(np.linspace(-25, 25, 21), np.linspace(0, 1, 4))
     arc = 0.016 * x**2 + 0.9e-5 * x**4
     if upper:
-        space = np.stack([x, 60.0 + down * (10.2 - 0.0022 * x**2), 98.5 - arc - 1.5 * (1 - down) ** 2], -1)
+        space = np.stack([x, 60.0 + down * (11.2 - 0.0022 * x**2), 98.5 - arc - 1.5 * (1 - down) ** 2], -1)
     else:
         space = np.stack([x * 0.92, 71.0 + 0.0018 * x**2 + down * 9.0, 96.0 - arc - 0.8 * down**2], -1)
     texture = np.stack([x, down + (0.0 if upper else 2.0)], -1)
@@ -284,7 +297,11 @@ def _ear() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     radius, angle = np.meshgrid(np.linspace(0, 1, 9), np.linspace(0, 2 * np.pi, 25))
     forward = -np.cos(angle) * radius * np.where(np.sin(angle) < 0, 17.0, 13.5)
     down = np.sin(angle) * radius * 31.0
-    dish = -3.0 * (1 - radius**2) * 1.2 + 3.2 * np.exp(-(((radius - 0.86) / 0.10) ** 2)) - 2.6 * np.clip(radius - 0.93, 0, 1) / 0.07
+    dish = (
+        -3.0 * (1 - radius**2) * 1.2
+        + 3.2 * np.exp(-(((radius - 0.86) / 0.10) ** 2))
+        - 2.6 * np.clip(radius - 0.93, 0, 1) / 0.07
+    )
     dish += 2.2 * np.exp(-(((radius - 0.52) / 0.13) ** 2)) * (np.cos(angle) > -0.2)
     lobe = np.clip(down / 31.0, 0, 1)
     tilt = np.deg2rad(32)
@@ -322,12 +339,27 @@ class _Whole:
     """Both halves and all parts, joined."""
 
     def __init__(self) -> None:
-        self.blocks: dict[str, list[np.ndarray]] = {k: [] for k in ("rest", "plane", "part", "side", "tri", "mirror")}
+        self.blocks: dict[str, list[np.ndarray]] = {
+            k: [] for k in ("rest", "plane", "part", "side", "tri", "mirror")
+        }
         self.named: dict[str, np.ndarray] = {}
         self.count = 0
 
-    def _append(self, part: int, rest: np.ndarray, plane: np.ndarray, tri: np.ndarray, mirror: np.ndarray, side: np.ndarray) -> None:
-        for key, value in (("rest", rest), ("plane", plane), ("part", np.full(len(rest), part)), ("side", side)):
+    def _append(
+        self,
+        part: int,
+        rest: np.ndarray,
+        plane: np.ndarray,
+        tri: np.ndarray,
+        mirror: np.ndarray,
+        side: np.ndarray,
+    ) -> None:
+        for key, value in (
+            ("rest", rest),
+            ("plane", plane),
+            ("part", np.full(len(rest), part)),
+            ("side", side),
+        ):
             self.blocks[key].append(value)
         self.blocks["tri"].append(tri + self.count)
         self.blocks["mirror"].append(mirror + self.count)

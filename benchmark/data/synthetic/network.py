@@ -9,6 +9,7 @@ with 20 Hz bins, the transpose of the network's own layout, so that a warp of ti
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,7 +98,8 @@ class SpeechNetwork:
             raise ValueError(f"expected one sentence, got {len(phonemes)} in {text!r}; split the text")
         tokens = [c for c in phonemes[0] if c in self._voice.vocab]
         ids = np.asarray([self._voice.ids(phonemes[0])], np.int64)
-        *spectra, f0, units = self._session.run(None, {"ids": ids, "speed": np.ones(1, np.float32)})
+        answers = self._session.run(None, {"ids": ids, "speed": np.ones(1, np.float32)})
+        *spectra, f0, units = (np.asarray(answer) for answer in answers)
         harmonic, theta, noise, free, free_phase = (np.ascontiguousarray(s[0].T) for s in spectra)
         f0 = f0[0]
         harmonic = _envelope(harmonic)
@@ -160,7 +162,7 @@ def _phones(
             stress, pending = 0, None
         elif token.isalpha() and token != "ː":
             raise ValueError(f"phoneme {token!r} is not in PHONES; add it with its class")
-    starts = [(left[2] + right[1]) / 2 for left, right in zip(found, found[1:], strict=False)]
+    starts = [(left[2] + right[1]) / 2 for left, right in itertools.pairwise(found)]
     onset = min(onset, starts[0] - 2)
     offset = max(offset, starts[-1] + 2)
     cuts = [0.0, onset, *starts, offset, frames]

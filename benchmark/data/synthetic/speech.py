@@ -103,7 +103,7 @@ def true_warp(a: Utterance | np.ndarray, b: Utterance | np.ndarray, times: np.nd
 
 
 class SpeechSynthesizer:
-    """Speaks the corpus's sentences. The network is loaded at the first utterance and runs once per sentence."""
+    """Speaks the corpus's sentences. The network is loaded when first needed and runs once per sentence."""
 
     def __init__(self) -> None:
         self._network: SpeechNetwork | None = None
@@ -121,7 +121,8 @@ class SpeechSynthesizer:
         clock = _clock(source, speaker, expression, rng)
         f0 = _f0(source, clock, speaker, expression, rng)
         spectra = _edited(source, clock, f0, speaker, expression)
-        sound = dsp.synth(*(np.ascontiguousarray(s.T) for s in spectra), f0, rng)
+        harmonic, rotation, noise, free, free_phase = (np.ascontiguousarray(s.T) for s in spectra)
+        sound = dsp.synth(harmonic, rotation, noise, free, free_phase, f0, rng)
         waveform = _waveform(sound, clock)
         return Utterance(
             waveform=waveform,
@@ -260,7 +261,7 @@ def _shake(count: int, expression: Expression, rng: np.random.Generator) -> np.n
 def _edited(
     source: SourceSpeech, clock: np.ndarray, f0: np.ndarray, speaker: Speaker, expression: Expression
 ) -> tuple[np.ndarray, ...]:
-    """Harmonic, its rotation, noise, free and its phase, (frames, 601) each, as the synthesiser takes them."""
+    """Harmonic, its rotation, noise, free and its phase, (frames, 601) each, in the synthesiser's order."""
     scale = speaker.formant_scale * (1 + expression.formants / 100)
     warp = _Warp(clock, scale, source.harmonic.shape)
     harmonic, noise, free = warp(source.harmonic), warp(source.noise), warp(source.free)

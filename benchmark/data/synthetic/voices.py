@@ -83,8 +83,8 @@ EMOTIONS: Mapping[str, Expression] = {
     ),
     "neutral": Expression(),
     "sad": Expression(
-        f0_level=-2.0, f0_range=-0.9, f0_slope=-2.0, energy=-7.0, dynamics=-1.0, tilt=-2.8, breath=4.0,
-        tremor=0.2, tempo=0.28, vowel=0.1, final=0.15, formants=-2.0,
+        f0_level=-2.0, f0_range=-0.8, f0_slope=-2.0, energy=-6.0, dynamics=-1.0, tilt=-2.0, breath=3.0,
+        tremor=0.2, tempo=0.22, vowel=0.1, final=0.15, formants=-2.0,
     ),
     "surprised": Expression(
         f0_level=4.0, f0_range=0.7, f0_slope=3.5, f0_final=5.0, accent=1.5, energy=2.0, dynamics=1.0,

@@ -75,7 +75,7 @@ def test_it_can_be_split(corpus: SyntheticSpeech) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"speakers": 99}, "data.speech.speakers: expected 1 to"),
+        ({"speakers": 99}, "data.corpus.speakers: expected 1 to"),
         ({"emotions": ["bored"]}, "no emotion 'bored'; there are angry"),
         ({"intensities": [4]}, "expected some of 1, 2, 3"),
     ],

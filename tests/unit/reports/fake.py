@@ -89,7 +89,9 @@ def items(sentences: int) -> dict[str, dict[str, object]]:
     return made
 
 
-def rows_of(key: str, seed: int, clips: dict[str, dict[str, object]], rng: np.random.Generator) -> list[Record]:
+def rows_of(
+    key: str, seed: int, clips: dict[str, dict[str, object]], rng: np.random.Generator
+) -> list[Record]:
     """One cell's records. Clip difficulty is shared by all cells, so differences are paired."""
     quality = ROWS[key]
     method, _, ablation = key.partition("/")
@@ -107,7 +109,10 @@ def rows_of(key: str, seed: int, clips: dict[str, dict[str, object]], rng: np.ra
         perfect = quality.kind == "ceiling"
         ssim = 1.0 if perfect else 0.95 - 0.05 * quality.error * hard
         psnr = None if perfect or (key == "first_frame" and index < 2) else 30 - 3 * quality.error * hard
-        right = float(np.random.default_rng([3, index, seed, len(key)]).random() < quality.accuracy / harder)
+        right = float(
+            np.random.default_rng([3, index, seed if quality.seed_sd else 0, len(key)]).random()
+            < quality.accuracy / harder
+        )
         records.append(Record(protocol="ssim", value=ssim, **place))
         records.append(Record(protocol="psnr", value=psnr, **place))
         records.append(Record(protocol="emotion", value=right, **place))
@@ -145,7 +150,12 @@ def write_video(path: Path, level: int, frames: int = 24) -> None:
 
 
 def write_run(
-    directory: Path, *, seeds: tuple[int, ...] = (0, 1), sentences: int = 4, videos: int = 0, **changes: object
+    directory: Path,
+    *,
+    seeds: tuple[int, ...] = (0, 1),
+    sentences: int = 4,
+    videos: int = 0,
+    **changes: object,
 ) -> Manifest:
     """Write records and manifest; `changes` replace fields of the manifest.
 
@@ -176,7 +186,12 @@ def write_run(
     media: dict[str, dict[str, str]] = {}
     for clip in list(clips)[:videos]:
         media[clip] = {}
-        for level, who in ((40, "truth"), (90, "evp/full/0"), (130, "evp/no_dtw/0"), (170, "mean_face/full/0")):
+        for level, who in (
+            (40, "truth"),
+            (90, "evp/full/0"),
+            (130, "evp/no_dtw/0"),
+            (170, "mean_face/full/0"),
+        ):
             path = f"media/{clip}/{who.replace('/', '-')}.mp4"
             write_video(directory / path, level)
             media[clip][who] = path

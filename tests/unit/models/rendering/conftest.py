@@ -132,3 +132,8 @@ def puppets(tmp_path_factory) -> Puppets:
 @pytest.fixture(scope="session")
 def plain_run() -> Callable[[Path], PlainRun]:
     return PlainRun
+
+
+@pytest.fixture(scope="session")
+def draw_puppet() -> Callable[[np.ndarray, int], np.ndarray]:
+    return puppet_frame

@@ -1,0 +1,177 @@
+"""RAVDESS speech (Livingstone & Russo 2018): 24 actors, two statements, eight emotions, speech only.
+
+Layout: `Actor_01/03-01-05-02-01-01-01.wav` (modality, channel, emotion, intensity, statement, repetition,
+actor), directly in the root or in the folder `Audio_Speech_Actors_01-24`; wav or flac. Intensity "normal" is
+2 here and "strong" 3; neutral, which was recorded at one level, is 1.
+
+The corpus has no phone times. Those offered are *transferred*: the statement is synthesised, where phones are
+known, and aligned to the recording by dynamic time warping on MFCC.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmark.data.clip_store import holds, publish
+from benchmark.data.corpus import Corpus, CorpusError
+from benchmark.data.preprocess.audio import RESAMPLER
+from benchmark.data.preprocess.decoder import shared_decoder
+from benchmark.data.preprocess.pipeline import whole_frames
+from benchmark.data.recordings import (
+    Segment,
+    content_identity,
+    fullest_speaker,
+    naming,
+    prepared_folder,
+    require_files,
+    require_folder,
+)
+from benchmark.data.synthetic.sentences import Sentence
+from benchmark.data.synthetic.speech import SPEAKERS, SpeechSynthesizer
+from benchmark.data.synthetic.visemes import SILENCE, misaki_viseme
+from models.audio.dtw import dtw_path
+from models.audio.framing import SAMPLE_RATE, row_seconds
+from models.audio.mfcc import mfcc
+from models.types import Clip
+
+VERSION = 1
+EXPECTED = "Actor_01/03-01-01-01-01-01-01.wav, ..."
+INNER_FOLDER = "Audio_Speech_Actors_01-24"
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fear", "disgusted", "surprised")
+"""In the order of the corpus's codes 01 to 08, by MEAD's names; calm is not one of MEAD's."""
+TEXTS = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
+_NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
+SPEECH_LEVEL = 0.03
+"""Of the loudest row's amplitude: quieter rows at both ends are silence and are not aligned."""
+
+
+class _Model(NamedTuple):
+    """A synthesised statement."""
+
+    features: np.ndarray
+    times: np.ndarray
+    phones: list[Segment]
+
+
+class Ravdess(Corpus):
+    """The recordings at `root`. The default subject is the speaker with the most, the first by number."""
+
+    name = "ravdess"
+    emotions = tuple(sorted(EMOTIONS))
+    has_frames = False
+    timing = "synthesised statement aligned by DTW"
+    """Where `phones` come from; also stored with each clip as `timing_source`."""
+
+    def __init__(self, *, root: str, cache: str) -> None:
+        self._root = Path(root)
+        self._cache = cache
+        require_folder("RAVDESS", self._root, EXPECTED)
+        inner = self._root / INNER_FOLDER
+        files = sorted((inner if inner.is_dir() else self._root).glob("Actor_*/*"))
+        self._files = {
+            p.stem: p for p in files if p.suffix.lower() in (".wav", ".flac") and _NAME.fullmatch(p.stem)
+        }
+        require_files("RAVDESS", self._root, tuple(self._files.values()), EXPECTED)
+        self._synthesizer = SpeechSynthesizer()
+        self._models: dict[tuple[str, str], _Model] = {}
+        self.default_subject = fullest_speaker(self.clips())
+
+    @cached_property
+    def _identity(self) -> str:
+        settings = f"ravdess v{VERSION} {RESAMPLER}"
+        return content_identity(self._root, tuple(self._files.values()), settings, Path(self._cache))
+
+    def identity(self) -> str:
+        return self._identity
+
+    def clips(self) -> tuple[Clip, ...]:
+        return self._clips
+
+    @cached_property
+    def _clips(self) -> tuple[Clip, ...]:
+        folder = prepared_folder(self._cache, self.name, self.identity())
+        return tuple(_clip(stem, folder) for stem in self._files)
+
+    def prepare(self, clip: Clip, *, frames: bool = False) -> None:
+        if not holds(clip.directory, "waveform"):
+            with naming(clip):
+                sound = shared_decoder().sound(self._files[clip.id])
+            waveform = whole_frames(sound.waveform)
+            publish(clip.directory, {"waveform": waveform, "timing_source": np.array(self.timing)})
+
+    def phones(self, clip: Clip) -> list[Segment]:
+        """Transferred phone times of a prepared clip, from its start to its end.
+
+        Raises:
+            CorpusError: the clip is silent.
+        """
+        model = self._model(clip)
+        features, times = _features(clip.waveform, clip.id)
+        path = dtw_path(features, model.features, metric="euclidean")
+        heard = np.array([times[path.first[path.second == row]].mean() for row in range(len(model.features))])
+        ends = np.maximum.accumulate(np.interp([p.end for p in model.phones], model.times, heard))
+        seconds = len(clip.waveform) / SAMPLE_RATE
+        segments, start = [Segment(SILENCE, 0.0, float(heard[0]))], float(heard[0])
+        for phone, end in zip(model.phones, ends, strict=True):
+            if phone.symbol != SILENCE or 0 < phone.start < model.phones[-1].start:
+                segments.append(Segment(phone.symbol, start, float(end)))
+                start = float(end)
+        return [*segments, Segment(SILENCE, start, seconds)]
+
+    def visemes(self, clip: Clip) -> list[Segment]:
+        """The mouth shapes of a prepared clip, by its transferred phones."""
+        return [s._replace(symbol=misaki_viseme(s.symbol)) for s in self.phones(clip)]
+
+    def heads(self) -> np.ndarray:
+        raise CorpusError("RAVDESS's speech files have no faces: use face=parametric")
+
+    def _model(self, clip: Clip) -> _Model:
+        """The clip's statement, synthesised by a voice of the actor's sex (odd actors are men)."""
+        voice = "M01" if int(clip.speaker) % 2 else "F01"
+        if (clip.sentence, voice) not in self._models:
+            spoken = self._synthesizer.utterance(
+                Sentence(f"ravdess-{clip.sentence}", clip.text, True),
+                next(s for s in SPEAKERS if s.id == voice),
+                "neutral",
+                1,
+                np.random.default_rng(0),
+            )
+            features, times = _features(spoken.waveform, f"{voice} {clip.text}")
+            phones = [Segment(p.symbol, p.start, p.end) for p in spoken.phones]
+            self._models[clip.sentence, voice] = _Model(features, times, phones)
+        return self._models[clip.sentence, voice]
+
+
+def _clip(stem: str, folder: Path) -> Clip:
+    match = _NAME.fullmatch(stem)
+    assert match is not None
+    emotion, intensity, statement, _, actor = match.groups()
+    name = EMOTIONS[int(emotion) - 1]
+    return Clip(
+        id=stem,
+        speaker=actor,
+        sentence=statement,
+        emotion=name,
+        intensity=1 if name == "neutral" else int(intensity) + 1,
+        directory=folder / stem,
+        text=TEXTS[statement],
+    )
+
+
+def _features(waveform: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised cepstra of the spoken part (rows, 24), with their slopes, and the rows' times in seconds."""
+    cepstra = np.asarray(mfcc(waveform), np.float64)
+    amplitude = np.exp(cepstra[:, 0] / 2)
+    loud = np.flatnonzero(amplitude > SPEECH_LEVEL * amplitude.max())
+    if len(loud) < 10:
+        raise CorpusError(f"clip {name}: no speech to align")
+    rows = slice(loud[0], loud[-1] + 1)
+    spectrum = cepstra[rows, 1:]
+    spectrum = (spectrum - spectrum.mean(0)) / (spectrum.std(0) + 1e-6)
+    features = np.concatenate([spectrum, np.gradient(spectrum, axis=0)], 1)
+    return features, np.array([row_seconds(row) for row in range(loud[0], loud[-1] + 1)])

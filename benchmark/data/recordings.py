@@ -1,0 +1,114 @@
+"""What the loaders of recorded corpora share: finding files, their identity, errors that name the clip."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.data.corpus import CorpusError
+from models.types import Clip
+
+
+class Segment(NamedTuple):
+    """A stretch of a recording: a phone, a syllable, a word or a viseme, in seconds."""
+
+    symbol: str
+    start: float
+    end: float
+
+
+def require_folder(corpus: str, root: Path, expected: str) -> None:
+    """Refuse a corpus that is not where it should be."""
+    if not root.is_dir():
+        raise CorpusError(
+            f"{corpus} not found at {root}: expected {expected}; set data.root or use data=synthetic"
+        )
+
+
+def require_files(corpus: str, root: Path, found: Sequence[Path], expected: str) -> None:
+    if not found:
+        raise CorpusError(
+            f"{corpus}: nothing usable in {root}: expected {expected}; set data.root or use data=synthetic"
+        )
+
+
+def content_identity(root: Path, files: Sequence[Path], settings: str, cache: Path) -> str:
+    """SHA-256 over the files' names and contents and the settings that they are prepared with.
+
+    Digests of files are kept in the cache and reused while size and modification time stay the same.
+    """
+    place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+    known = _Digests(cache / "digests" / f"{place}.json")
+    whole = hashlib.sha256(settings.encode())
+    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
+        whole.update(f"\0{name}\0{known.of(name, path)}".encode(errors="surrogateescape"))
+    known.save()
+    return whole.hexdigest()
+
+
+class _Digests:
+    """File digests by name, with the size and the time that they were taken at."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._changed = False
+        try:
+            self._known: dict[str, list] = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            # A missing or torn table costs a second reading of the files, nothing else.
+            self._known = {}
+
+    def of(self, name: str, path: Path) -> str:
+        try:
+            state = path.stat()
+            stamp = [state.st_size, state.st_mtime_ns]
+            entry = self._known.get(name)
+            if not entry or entry[:2] != stamp:
+                with path.open("rb") as file:
+                    entry = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
+                self._known[name], self._changed = entry, True
+        except OSError as error:
+            raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
+        return str(entry[2])
+
+    def save(self) -> None:
+        if not self._changed:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=self._path.parent)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(self._known, file)
+        Path(temporary).replace(self._path)
+
+
+@contextmanager
+def naming(clip: Clip) -> Iterator[None]:
+    """Put the clip's id before whatever is wrong with its media."""
+    try:
+        yield
+    except CorpusError as error:
+        raise CorpusError(f"clip {clip.id}: {error}") from error
+
+
+def fullest_speaker(clips: Sequence[Clip]) -> str | None:
+    """The speaker with the most clips, the first by name among equals; None where speakers have too few.
+
+    Fewer than twenty clips a speaker do not train a model: then all speakers are pooled.
+    """
+    counts: dict[str, int] = {}
+    for clip in clips:
+        counts[clip.speaker] = counts.get(clip.speaker, 0) + 1
+    if not counts or max(counts.values()) < 20:
+        return None
+    return min(counts, key=lambda speaker: (-counts[speaker], speaker))
+
+
+def prepared_folder(cache: str, name: str, identity: str) -> Path:
+    """Where a corpus keeps its prepared clips."""
+    return Path(cache) / f"{name}-{identity[:12]}"

@@ -1,0 +1,187 @@
+"""Doing a plan: jobs in the order of the longest way still to go, failures kept to the cells they touch."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmark import config
+from benchmark.config import Settings
+from benchmark.errors import INTERRUPTED, Interrupted, StorageError
+from benchmark.plan import Cell, Job, Plan
+from benchmark.progress import Display, Estimates
+from benchmark.records import write_text
+from benchmark.study import StudyConfig
+from benchmark.training.stage_cache import past_seconds
+from benchmark.workers import Done, Failed, Pool, Progressed, Said, WorkerSetup
+
+
+@dataclass
+class Outcome:
+    """What became of a plan's jobs."""
+
+    failures: dict[str, str] = field(default_factory=dict)
+    """Job key -> reason, for jobs that failed themselves."""
+    warnings: list[str] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+
+    def reason(self, key: str, jobs: Mapping[str, Job]) -> str | None:
+        """Why a job has no result: its own failure, or that of something it reads."""
+        if key in self.failures:
+            return f"{jobs[key].name}: {self.failures[key]}"
+        for need in jobs[key].needs:
+            found = self.reason(need, jobs)
+            if found is not None:
+                return found
+        return None
+
+
+def longest_ways(jobs: Sequence[Job], seconds: Callable[[Job], float]) -> dict[str, float]:
+    """Seconds from each job's start to the end of the longest chain that waits for it."""
+    waiting: dict[str, list[str]] = {job.key: [] for job in jobs}
+    for job in jobs:
+        for need in job.needs:
+            if need in waiting:
+                waiting[need].append(job.key)
+    by_key = {job.key: job for job in jobs}
+    ways: dict[str, float] = {}
+    for job in reversed(_ordered(jobs)):
+        ways[job.key] = seconds(by_key[job.key]) + max((ways[k] for k in waiting[job.key]), default=0.0)
+    return ways
+
+
+def _ordered(jobs: Sequence[Job]) -> list[Job]:
+    """Upstream before downstream."""
+    by_key = {job.key: job for job in jobs}
+    seen: dict[str, Job] = {}
+
+    def visit(job: Job) -> None:
+        if job.key in seen:
+            return
+        for need in job.needs:
+            if need in by_key:
+                visit(by_key[need])
+        seen[job.key] = job
+
+    for job in jobs:
+        visit(job)
+    return list(seen.values())
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Let SIGINT, SIGTERM and SIGUSR1 raise `Interrupted` in the main thread, once."""
+
+    def handle(signum: int, frame: Any) -> None:
+        for each in INTERRUPTED:
+            signal.signal(each, signal.SIG_IGN)
+        raise Interrupted(signum)
+
+    before = {each: signal.signal(each, handle) for each in INTERRUPTED}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def worker_setup(settings: Settings) -> WorkerSetup:
+    return WorkerSetup(
+        study=StudyConfig.of(settings),
+        stages=settings.out / "stages",
+        checkpoint_seconds=settings.checkpoint_seconds,
+        tracking=settings.tracking,
+        run_directory=settings.run_directory,
+        extra_targets=config.ALLOWED_TARGETS,
+    )
+
+
+def do_jobs(settings: Settings, plan: Plan, jobs: Sequence[Job], mirrors: Mapping[str, Job]) -> Outcome:
+    """Do what is to be done.
+
+    Args:
+        mirrors: by the key of a score job, what mirrors its cells to the tracker; never a reason to fail.
+
+    Raises:
+        Interrupted: by a signal; workers have saved their state and ended.
+        StorageError: the disk failed; nothing half written is visible.
+    """
+    every = [*jobs, *mirrors.values()]
+    outcome = Outcome()
+    if not every:
+        return outcome
+    estimates = Estimates(past_seconds(settings.out / "stages"))
+    ways = longest_ways(every, estimates.seconds)
+    waiting = {job.key: job for job in sorted(every, key=lambda j: -ways[j.key])}
+    with (
+        Display(every, settings.workers, estimates) as display,
+        Pool(settings.workers, worker_setup(settings)) as pool,
+    ):
+        while waiting or pool.running:
+            _submit(pool, waiting, outcome, {j.key for j in every}, display)
+            for event in pool.events(timeout=0.5):
+                _take(event, settings, plan, outcome, display)
+            _give_up(waiting, {**plan.jobs, **{m.key: m for m in mirrors.values()}}, outcome, display)
+    return outcome
+
+
+def _submit(
+    pool: Pool, waiting: dict[str, Job], outcome: Outcome, all_keys: set[str], display: Display
+) -> None:
+    done = set(outcome.done)
+    for key, job in list(waiting.items()):
+        if not pool.free:
+            return
+        if all(need in done or need not in all_keys for need in job.needs):
+            del waiting[key]
+            display.begin(key)
+            pool.submit(job)
+
+
+def _take(event: Any, settings: Settings, plan: Plan, outcome: Outcome, display: Display) -> None:
+    if isinstance(event, Progressed):
+        display.progress(event.key, event.done, event.total)
+    elif isinstance(event, Said):
+        display.say(event.message)
+    elif isinstance(event, Done):
+        outcome.done.append(event.key)
+        display.end(event.key, event.seconds)
+    elif isinstance(event, Failed):
+        if event.key.startswith("mirror-"):
+            outcome.warnings.append(f"not mirrored: {event.reason}")
+            outcome.done.append(event.key)
+            display.end(event.key, 0.0, note="not mirrored")
+            return
+        if event.storage:
+            raise StorageError(event.reason)
+        outcome.failures[event.key] = event.reason
+        if event.trace:
+            write_text(settings.run_directory / "failures" / f"{event.key}.txt", event.trace)
+        display.end(event.key, None, note=event.reason)
+
+
+def _give_up(waiting: dict[str, Job], jobs: Mapping[str, Job], outcome: Outcome, display: Display) -> None:
+    if not outcome.failures:
+        return
+    for key in list(waiting):
+        reason = outcome.reason(key, jobs)
+        if reason is not None:
+            del waiting[key]
+            display.end(key, None, note=reason)
+
+
+def failed_cells(plan: Plan, outcome: Outcome) -> dict[str, str]:
+    """Cell name -> reason."""
+    found: dict[str, str] = {}
+    for cell in plan.cells:
+        reason = outcome.reason(cell.score, plan.jobs)
+        if reason is not None:
+            found[cell.name] = reason
+    return found
+
+
+def cell_done(cell: Cell, failed: Mapping[str, str]) -> bool:
+    return cell.name not in failed

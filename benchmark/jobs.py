@@ -1,0 +1,251 @@
+"""What a worker process does for each kind of job. Everything a method may touch passes through here."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark import scoring
+from benchmark.config import instantiate
+from benchmark.data.items import Item, to_request
+from benchmark.errors import Interrupted, StageError, storage_error
+from benchmark.plan import Job
+from benchmark.seeding import derive_seed, generator, torch_generator
+from benchmark.study import Study
+from benchmark.training.loop import Loop
+from benchmark.training.stage_cache import StageFolder
+from models.artefacts import save_arrays
+from models.method import Method, Training
+from models.types import Prediction, Request
+
+LOG = "log.jsonl"
+
+
+class Surroundings:
+    """What a job needs of its process: where stages lie, whom to tell, and when to stop."""
+
+    def __init__(
+        self,
+        study: Study,
+        stages: Path,
+        *,
+        checkpoint_seconds: float = 30.0,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+        say: Callable[[str], None] = lambda message: None,
+        stop_signal: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        self.study, self.stages, self.checkpoint_seconds = study, stages, checkpoint_seconds
+        self.report, self.say, self.stop_signal = progress, say, stop_signal
+
+    def check(self) -> None:
+        """
+        Raises:
+            Interrupted: a signal asked this process to end.
+        """
+        signum = self.stop_signal()
+        if signum is not None:
+            raise Interrupted(signum)
+
+    def progress(self, done: int, total: int) -> None:
+        self.report(done, total)
+        self.check()
+
+
+class Run:
+    """`models.method.StageRun`: what the harness lends to a running stage."""
+
+    def __init__(self, folder: StageFolder, name: str, seed: int | None, around: Surroundings) -> None:
+        self.directory = folder.output
+        self.device = torch.device(around.study.config.device)
+        self._folder, self._name, self._seed, self._around = folder, name, seed, around
+        self._fits = 0
+
+    def _derived(self) -> int:
+        if self._seed is None:
+            raise StageError(f"stage {self._name} declares seeded = False, but draws at random")
+        return self._seed
+
+    def generator(self, *purpose: str) -> np.random.Generator:
+        return generator(self._derived(), self._name, *purpose)
+
+    def torch_generator(self, *purpose: str) -> torch.Generator:
+        return torch_generator(self._derived(), self._name, *purpose)
+
+    def fit(self, training: Training) -> None:
+        number, self._fits = self._fits, self._fits + 1
+        around = self._around
+        loop = Loop(
+            training=training,
+            seed=self._derived(),
+            purpose=(self._name, f"fit {number}"),
+            checkpoints=self._folder.checkpoints / str(number),
+            owner=f"{self._folder.path.name}/{number}",
+            interrupted=around.check,
+            wants_stop=lambda: around.stop_signal() is not None,
+            progress=around.report,
+            say=around.say,
+            checkpoint_seconds=around.checkpoint_seconds,
+        )
+        for row in loop.run():
+            self._write({"fit": number, **row} if number else row)
+        around.check()
+
+    def progress(self, done: int, total: int) -> None:
+        self._around.progress(done, total)
+
+    def log(self, **values: float | int | str) -> None:
+        self._write(values)
+        self._around.check()
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        with (self.directory / LOG).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(row, sort_keys=True, allow_nan=False) + "\n")
+
+
+def run_job(job: Job, around: Surroundings) -> None:
+    """Do one job, unless it is done. What it makes appears whole or not at all.
+
+    Raises:
+        Interrupted: asked to stop; what can be resumed was saved.
+        Exception: whatever the job's code raised; a storage fault as StorageError.
+    """
+    if job.kind == "prepare":
+        return _prepare(job, around)
+    folder = job.folder(around.stages)
+    if folder is None:
+        raise StageError(f"job {job.key} has no folder")
+    try:
+        with folder.locked(around.check):
+            if folder.is_complete():
+                folder.discard_work()
+                return
+            inputs = {key: _sound(around, key, name) for key, name in job.payload["inputs"].items()}
+            started = time.monotonic()
+            folder.begin()
+            _seed_globals(job)
+            WORK[job.kind](job, folder, inputs, around)
+            folder.publish({**job.recipe, "name": job.name, "id": job.id})
+            folder.note_seconds(time.monotonic() - started)
+    except OSError as error:
+        if error.errno is None or isinstance(error, FileNotFoundError):
+            raise
+        raise storage_error(error, f"computing {folder.path.name}") from error
+
+
+@cache
+def _verified(path: Path, written: int) -> None:
+    """Check a folder's digests, once a process."""
+    name, _, identity = path.name.rpartition("-")
+    folder = StageFolder(path.parent, name, identity)
+    damage = folder.damage()
+    if damage is not None:
+        place = folder.quarantine()
+        raise StageError(
+            f"{path.name} was damaged ({damage}) and is now {place.name}: run the same command again to redo it"
+        )
+
+
+def _sound(around: Surroundings, key: str, name: str) -> Path:
+    path = around.stages / name
+    if not path.is_dir():
+        raise StageError(f"the result of {key} has vanished: expected {path}; run the same command again")
+    _verified(path, path.stat().st_mtime_ns)
+    return path
+
+
+def _seed_globals(job: Job) -> None:
+    # Layers are initialised from torch's global generator; the purpose names no ablation, so seeds are paired.
+    seed = derive_seed(job.payload["seed"] or 0, job.name, "global")
+    torch.manual_seed(seed)
+
+
+def _prepare(job: Job, around: Surroundings) -> None:
+    study = around.study
+    wanted = {clip.id: clip for clip in study.clips}
+    for number, identity in enumerate(job.payload["clips"], start=1):
+        clip = wanted[identity]
+        study.corpus.prepare(clip, frames=clip.filmed)
+        around.progress(number, len(job.payload["clips"]))
+
+
+def _stage(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
+    name = job.payload["stage"]
+    stage = instantiate(job.payload["config"], f"method.{name}")
+    stage.run(around.study.data, inputs, Run(folder, name, job.payload["seed"], around))
+
+
+def _train_judge(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
+    scoring.train(around.study, folder.output)
+
+
+def _truth(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
+    scoring.score_truth(around.study, folder.output, inputs.get("judge"), around.progress)
+
+
+def _score(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
+    scoring.score_predictions(
+        around.study, folder.output, inputs["predict"], inputs["truth"], inputs.get("judge"), around.progress
+    )
+
+
+def _predict(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
+    from benchmark.lossless import save_frames
+    from models.rendering.video import write_video
+
+    study = around.study
+    method: Method = instantiate(job.payload["config"], "method")
+    with torch.inference_mode():
+        answer = method.predictor(study.data, inputs, torch.device(study.config.device))
+        landmarks: dict[str, np.ndarray] = {}
+        for number, item in enumerate(study.items, start=1):
+            request = to_request(item, with_truth=method.sees_truth)
+            predicted = _checked(answer(request), request, item, job.payload["row"])
+            landmarks[item.id] = np.asarray(predicted.landmarks, np.float32)
+            if predicted.frames is not None:
+                scoring.frames_file(folder.output, item).parent.mkdir(exist_ok=True)
+                (folder.output / "media").mkdir(exist_ok=True)
+                save_frames(scoring.frames_file(folder.output, item), predicted.frames)
+                write_video(folder.output / scoring.video_file(item), predicted.frames, request.waveform)
+            around.progress(number, len(study.items))
+    save_arrays(folder.output / scoring.LANDMARKS, landmarks)
+
+
+def _checked(predicted: Prediction, request: Request, item: Item, row: str) -> Prediction:
+    """
+    Raises:
+        StageError: shapes or types that were not asked for; NaN that only a ceiling may repeat.
+    """
+    shape = np.shape(predicted.landmarks)
+    if shape != (request.num_frames, 68, 2):
+        raise StageError(
+            f"{row} answered {item.id} with landmarks {shape}; expected ({request.num_frames}, 68, 2)"
+        )
+    if request.truth is None and not np.isfinite(predicted.landmarks).all():
+        raise StageError(f"{row} answered {item.id} with landmarks that are NaN or infinite")
+    frames = predicted.frames
+    if frames is None:
+        return predicted
+    target = request.target.frames
+    expected = (request.num_frames, *(target.shape[1:] if target is not None else frames.shape[1:]))
+    if frames.shape != expected or frames.dtype != np.uint8:
+        raise StageError(
+            f"{row} answered {item.id} with frames {frames.shape} {frames.dtype}; expected {expected} uint8"
+        )
+    return replace(predicted, frames=np.ascontiguousarray(frames))
+
+
+WORK: Mapping[str, Callable[[Job, StageFolder, Mapping[str, Path], Surroundings], None]] = {
+    "stage": _stage,
+    "judge": _train_judge,
+    "truth": _truth,
+    "predict": _predict,
+    "score": _score,
+}

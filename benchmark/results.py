@@ -1,0 +1,347 @@
+"""From finished stages to `records.jsonl`, `manifest.json`, the report, and what the user reads at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from benchmark.config import Settings
+from benchmark.data.items import CONDITIONS, Item
+from benchmark.metrics.metric import METRICS, info
+from benchmark.plan import Cell, Job, Plan
+from benchmark.records import (
+    MANIFEST,
+    RECORDS,
+    CellInfo,
+    Manifest,
+    Record,
+    RowInfo,
+    read_records,
+    write_manifest,
+    write_records,
+    write_text,
+)
+from benchmark.scoring import JUDGED, SCORES, video_file
+from benchmark.training.stage_cache import StageFolder, digest_of, file_digest
+
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "scipy",
+    "hydra-core",
+    "omegaconf",
+    "av",
+    "opencv-python",
+    "hibari-tts",
+)
+BUILT_FROM = ".report.json"
+
+
+def folder_of(settings: Settings, plan: Plan, key: str) -> StageFolder:
+    folder = plan.jobs[key].folder(settings.out / "stages")
+    assert folder is not None
+    return folder
+
+
+def scores_of(folder: StageFolder) -> dict[str, Any]:
+    return json.loads((folder.path / SCORES).read_text(encoding="utf-8"))
+
+
+def cell_records(plan: Plan, cell: Cell, scores: Mapping[str, Any]) -> list[Record]:
+    return [
+        Record(
+            corpus=plan.study.corpus.name,
+            method=cell.variant.method.name,
+            ablation=cell.variant.ablation,
+            seed=cell.seed,
+            **row,
+        )
+        for row in scores["rows"]
+    ]
+
+
+def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> None:
+    """Records, then the manifest; files that would not change are not touched."""
+    records: list[Record] = []
+    notes: list[str] = list(plan.notes)
+    confusion: dict[str, Any] = {}
+    for cell in plan.cells:
+        if cell.name in failed:
+            continue
+        scores = scores_of(folder_of(settings, plan, cell.score))
+        records += cell_records(plan, cell, scores)
+        notes += scores["notes"]
+        _add_confusion(confusion, cell, scores["judged"])
+    directory = settings.run_directory
+    _unless_same(directory / RECORDS, lambda path: write_records(path, records))
+    manifest = _manifest(settings, plan, failed, tuple(dict.fromkeys(notes)), confusion, records)
+    _unless_same(directory / MANIFEST, lambda path: write_manifest(path, manifest))
+
+
+def _unless_same(path: Path, write: Any) -> None:
+    fresh = path.with_name(f".{path.name}.new")
+    write(fresh)
+    if path.is_file() and path.read_bytes() == fresh.read_bytes():
+        fresh.unlink()
+    else:
+        fresh.replace(path)
+
+
+def _add_confusion(confusion: dict[str, Any], cell: Cell, judged: Mapping[str, Any]) -> None:
+    for condition, counts in judged.get("confusion", {}).items():
+        key = f"{cell.variant.method.name}/{cell.variant.ablation}/{condition}"
+        before = confusion.get(key)
+        if before is None:
+            confusion[key] = counts
+        else:
+            confusion[key] = [
+                [a + b for a, b in zip(x, y, strict=True)] for x, y in zip(before, counts, strict=True)
+            ]
+
+
+def _manifest(
+    settings: Settings,
+    plan: Plan,
+    failed: Mapping[str, str],
+    notes: tuple[str, ...],
+    confusion: Mapping[str, Any],
+    records: Sequence[Record],
+) -> Manifest:
+    study = plan.study
+    used = {record.protocol for record in records}
+    conditions = dict.fromkeys(item.condition for item in study.items)
+    return Manifest(
+        suite=settings.suite,
+        corpus=study.corpus.name,
+        corpus_description=" ".join((type(study.corpus).__doc__ or "").split("\n\n")[0].split()),
+        protocols={m.id: info(m) for m in METRICS if m.id in used},
+        methods={c.variant.row: RowInfo(c.variant.label, c.variant.kind, c.variant.asks) for c in plan.cells},
+        conditions={name: CONDITIONS[name] for name in conditions},
+        seeds=settings.seeds,
+        clips={item.id: _described(item) for item in study.items},
+        cells=tuple(_cell_info(cell, failed) for cell in plan.cells),
+        notes=notes,
+        judges=_judges(settings, plan, confusion),
+        provenance=_provenance(settings, plan),
+        media=_media(settings, plan, failed),
+    )
+
+
+def _described(item: Item) -> dict[str, Any]:
+    return {
+        "condition": item.condition,
+        "sentence": item.audio.sentence,
+        "text": item.audio.text,
+        "emotion": item.emotion.emotion,
+        "intensity": item.emotion.intensity,
+        "speaker": item.target.speaker,
+        "audio": item.audio.id,
+        "emotion_from": item.emotion.id,
+        "target": item.target.id,
+    }
+
+
+def _cell_info(cell: Cell, failed: Mapping[str, str]) -> CellInfo:
+    return CellInfo(
+        method=cell.variant.method.name,
+        ablation=cell.variant.ablation,
+        seed=cell.seed,
+        status="FAILED" if cell.name in failed else "done",
+        reason=failed.get(cell.name, ""),
+        run_id=cell.run_id,
+        overrides=cell.variant.overrides,
+        stages=dict(cell.stages),
+    )
+
+
+def _judges(settings: Settings, plan: Plan, confusion: Mapping[str, Any]) -> dict[str, Any]:
+    folder = folder_of(settings, plan, plan.truth)
+    if not folder.is_complete():
+        return {}
+    judged = json.loads((folder.path / JUDGED).read_text(encoding="utf-8"))
+    if not judged:
+        return {}
+    accuracy = judged["accuracy"]
+    return {
+        "emotion": {
+            "labels": judged["labels"],
+            "chance": judged["chance"],
+            "ceiling": accuracy.get("self"),
+            "ceilings": accuracy,
+            "truth": judged["confusion"],
+            "confusion": dict(confusion),
+        }
+    }
+
+
+def _provenance(settings: Settings, plan: Plan) -> dict[str, Any]:
+    study, split = plan.study, plan.study.split
+    return {
+        "command": " ".join(["python -m benchmark.run", f"suite={settings.suite}", *_others(settings)]),
+        "corpus identity": study.corpus_id,
+        "subject": split.subject,
+        "split": {
+            "train": len(split.train),
+            "validation": len(split.validation),
+            "test": len(split.test),
+            "judge": len(split.judge_train),
+            "items": len(study.items),
+        },
+        "test sentences": sorted({clip.sentence for clip in split.test}),
+        "numerics": plan.numerics,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "commit": _commit(),
+        "configuration": {
+            "split": dict(settings.split),
+            "film": dict(settings.film),
+            "items": dict(settings.items),
+            "metrics": {k: v for k, v in settings.metrics.items() if k != "inception_weights"},
+        },
+        "selection": "Weights were selected on validation sentences, never on test clips.",
+    }
+
+
+def _others(settings: Settings) -> list[str]:
+    # A root is a place on one machine, not a part of what was done.
+    return [t for t in settings.overrides if not t.startswith("suite=") and not t.startswith("data.root")]
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    root = Path(__file__).resolve().parents[1]
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=10, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            return None
+        return done.stdout.strip()
+
+    if git("rev-parse", "--show-toplevel") != str(root):
+        return "unknown"
+    commit = git("rev-parse", "HEAD")
+    if commit is None:
+        return "unknown"
+    return commit + (" with changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _media(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    media: dict[str, dict[str, str]] = {}
+
+    def add(name: str, key: str) -> None:
+        folder = folder_of(settings, plan, key)
+        for item in plan.study.items:
+            video = folder.path / video_file(item)
+            if video.is_file():
+                relative = os.path.relpath(video, settings.run_directory)
+                media.setdefault(item.id, {})[name] = Path(relative).as_posix()
+
+    add("truth", plan.truth)
+    for cell in plan.cells:
+        if cell.name not in failed:
+            add(f"{cell.variant.method.name}/{cell.variant.ablation}/{cell.seed}", cell.media)
+    return media
+
+
+# Mirror
+
+
+def mirror_jobs(settings: Settings, plan: Plan) -> dict[str, Job]:
+    """One per cell that the tracker has not seen with these scores; none where tracking is off."""
+    if settings.tracking["mode"] == "disabled":
+        return {}
+    jobs: dict[str, Job] = {}
+    for cell in plan.cells:
+        marker = settings.run_directory / "wandb" / "mirrored" / f"{cell.run_id}-{cell.stages['score']}"
+        if marker.exists():
+            continue
+        key = f"mirror-{cell.run_id}-{cell.seed}"
+        payload = {
+            "marker": marker.name,
+            "run_id": f"{cell.run_id}-{cell.seed}",
+            "name": cell.name,
+            "group": cell.variant.row,
+            "suite": settings.suite,
+            "corpus": plan.study.corpus.name,
+            "seed": cell.seed,
+            "config": {"method": dict(cell.variant.method.config), "ablation": cell.variant.ablation},
+            "logs": {name: f"{name}-{identity}" for name, identity in cell.stages.items()},
+            "scores": f"score-{cell.stages['score']}",
+        }
+        jobs[f"{key}"] = Job(key, "mirror", "mirror", needs=(cell.score,), payload=payload)
+    return jobs
+
+
+# Report and summary
+
+
+def report(directory: Path) -> Path:
+    """The report's page, built again only if the records, the manifest or the report's code have changed."""
+    import reports
+
+    root = Path(reports.__file__).parent
+    code = {
+        p.relative_to(root).as_posix(): file_digest(p)
+        for p in sorted(root.rglob("*"))
+        if p.suffix in (".py", ".html", ".css", ".js", ".j2", ".tex")
+    }
+    now = digest_of([file_digest(directory / RECORDS), file_digest(directory / MANIFEST), code])
+    page, marker = directory / "report" / "index.html", directory / BUILT_FROM
+    if page.is_file() and marker.is_file() and marker.read_text().strip() == now:
+        return page
+    from reports.paper import build_report
+
+    built = Path(build_report(directory))
+    write_text(marker, now + "\n")
+    return built if built.is_file() else page
+
+
+def summary(
+    settings: Settings, plan: Plan, failed: Mapping[str, str], page: Path, *, nothing_done: bool
+) -> str:
+    """The main landmark scores per row, what failed, and where the report is."""
+    records = read_records(settings.run_directory / RECORDS)
+    shown = [m for m in METRICS if m.main and m.level == "clip" and any(r.protocol == m.id for r in records)]
+    lines: list[str] = []
+    for condition in dict.fromkeys(item.condition for item in plan.study.items):
+        lines.append(f"{condition:26}" + "".join(f"{m.label[:10]:>11}" for m in shown))
+        for row in dict.fromkeys(cell.variant.row for cell in plan.cells):
+            label = next(c.variant.label for c in plan.cells if c.variant.row == row)
+            cells = [_mean(records, row, condition, m.id) for m in shown]
+            lines.append(f"  {label[:24]:24}" + "".join(f"{c:>11}" for c in cells))
+    lines += [f"FAILED {name}: {reason}" for name, reason in failed.items()]
+    lines += [f"note: {note}" for note in plan.notes]
+    if nothing_done:
+        lines.append("nothing was left to do")
+    lines.append(f"report: {page}")
+    return "\n".join(lines)
+
+
+def _mean(records: Sequence[Record], row: str, condition: str, protocol: str) -> str:
+    method, _, ablated = row.partition("/")
+    values = [
+        r.value
+        for r in records
+        if r.method == method
+        and r.ablation == (ablated or "full")
+        and r.condition == condition
+        and r.protocol == protocol
+        and r.value is not None
+    ]
+    return f"{sum(values) / len(values):.3f}" if values else "n/a"

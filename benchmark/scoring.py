@@ -1,0 +1,211 @@
+"""Predictions beside the truth: what a method's answers, and the truth itself, score.
+
+Runs inside worker processes. One item is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.data.items import Item, truth_of
+from benchmark.errors import ConfigError
+from benchmark.lossless import load_frames
+from benchmark.metrics.emotion import EmotionJudge, neutral_reference, verdicts
+from benchmark.metrics.extractors import FrameExtractor, extractor
+from benchmark.metrics.frechet import TooFewVectorsError
+from benchmark.metrics.score import Score
+from benchmark.metrics.scorer import frame_features, score_clip, score_set, set_protocols
+from benchmark.records import WHOLE_SET, write_text
+from benchmark.seeding import generator
+from benchmark.study import Study
+from models.artefacts import load_arrays, save_arrays
+from models.types import Prediction
+
+SCORES, JUDGED, FEATURES, LANDMARKS, JUDGE = (
+    "scores.json",
+    "judged.json",
+    "features.safetensors",
+    "landmarks.safetensors",
+    "judge.safetensors",
+)
+NEUTRAL = "neutral.safetensors"
+Progress = Callable[[int, int], None]
+
+
+def frames_file(folder: Path, item: Item) -> Path:
+    return folder / "frames" / f"{item.id}.mkv"
+
+
+def video_file(item: Item) -> str:
+    """Where a prediction's or truth's video lies in its stage's folder."""
+    return f"media/{item.id}.mp4"
+
+
+def load_prediction(folder: Path, landmarks: Mapping[str, np.ndarray], item: Item) -> Prediction:
+    points = landmarks[item.id]
+    path = frames_file(folder, item)
+    return Prediction(points, load_frames(path, len(points)) if path.is_file() else None)
+
+
+def train(study: Study, folder: Path) -> None:
+    """Train the emotion judge, and measure the subject's neutral face that it compares with."""
+    from benchmark.metrics.emotion import train_judge
+
+    emotions = study.data.emotions
+    clips = [c for c in study.split.judge_train if c.emotion in emotions]
+    train_judge(clips, emotions).save(folder / JUDGE)
+    neutral = neutral_reference([c for c in study.split.train if c.emotion == "neutral"])
+    save_arrays(folder / NEUTRAL, {"neutral": neutral})
+
+
+def _judge(folder: Path | None) -> tuple[EmotionJudge | None, np.ndarray | None]:
+    if folder is None:
+        return None, None
+    return EmotionJudge.load(folder / JUDGE), load_arrays(folder / NEUTRAL)["neutral"]
+
+
+def _extractors(study: Study) -> dict[str, FrameExtractor]:
+    metrics = study.config.metrics
+    if not any(item.truth.filmed for item in study.items):
+        return {}
+    names = list(metrics["extractors"])
+    weights = metrics["inception_weights"]
+    if weights is not None and "inception" not in names:
+        names.append("inception")
+    found = {name: extractor(name, inception_weights=weights) for name in names}
+    unknown = set(found) - set(set_protocols(names).values())
+    if unknown:
+        raise ConfigError(f"metrics.extractors: no protocol uses {sorted(unknown)[0]!r}")
+    return found
+
+
+def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress: Progress) -> None:
+    """What the truth looks like to the judge and the extractors, and its videos."""
+    from models.rendering.video import write_video
+
+    judge, neutral = _judge(judge_folder)
+    extractors = _extractors(study)
+    features: dict[str, np.ndarray] = {}
+    seen: dict[str, str | None] = {}
+    (folder / "media").mkdir()
+    for number, item in enumerate(study.items, start=1):
+        truth = truth_of(item)
+        if judge is not None and neutral is not None and item.emotion.emotion in judge.emotions:
+            score = score_clip(
+                truth, truth, clip_id=item.id, emotion=item.emotion.emotion, judge=judge, neutral=neutral
+            )
+            seen[item.id] = score["emotion"].label
+        if truth.frames is not None:
+            features |= _features(study, item, truth.frames, extractors)
+            write_video(folder / video_file(item), truth.frames, item.audio.waveform)
+        progress(number, len(study.items))
+    save_arrays(folder / FEATURES, features or {"none": np.zeros(0, np.float32)})
+    write_text(folder / JUDGED, json.dumps(_judged(study, judge, seen), indent=1, sort_keys=True) + "\n")
+
+
+def _features(
+    study: Study, item: Item, frames: np.ndarray, extractors: Mapping[str, FrameExtractor]
+) -> dict[str, np.ndarray]:
+    every = study.config.metrics["feature_every"]
+    return {f"{name}/{item.id}": frame_features(frames, net, every=every) for name, net in extractors.items()}
+
+
+def _judged(study: Study, judge: EmotionJudge | None, seen: Mapping[str, str | None]) -> dict[str, Any]:
+    """Accuracy and confusion by condition."""
+    if judge is None:
+        return {}
+    found: dict[str, Any] = {"labels": list(judge.emotions), "chance": 1 / len(judge.emotions)}
+    found["accuracy"], found["confusion"] = {}, {}
+    for condition in dict.fromkeys(item.condition for item in study.items):
+        pairs = [
+            (item.emotion.emotion, seen[item.id])
+            for item in study.items
+            if item.condition == condition and seen.get(item.id) is not None
+        ]
+        if not pairs:
+            continue
+        table = verdicts([str(w) for w, _ in pairs], [str(s) for _, s in pairs], judge.emotions)
+        found["accuracy"][condition] = table.accuracy
+        found["confusion"][condition] = table.confusion.tolist()
+    return found
+
+
+def score_predictions(
+    study: Study, folder: Path, predict: Path, truth: Path, judge_folder: Path | None, progress: Progress
+) -> None:
+    """Every clip under every protocol that applies, then every condition under the protocols of sets."""
+    judge, neutral = _judge(judge_folder)
+    landmarks = load_arrays(predict / LANDMARKS)
+    extractors = _extractors(study) if (predict / "frames").is_dir() else {}
+    features: dict[str, np.ndarray] = {}
+    rows: list[dict[str, Any]] = []
+    seen: dict[str, str | None] = {}
+    for number, item in enumerate(study.items, start=1):
+        predicted = load_prediction(predict, landmarks, item)
+        emotion = item.emotion.emotion
+        scores = score_clip(
+            predicted,
+            truth_of(item),
+            clip_id=item.id,
+            emotion=emotion if judge is not None and emotion in judge.emotions else None,
+            judge=judge,
+            neutral=neutral,
+        )
+        rows += [_row(item.condition, protocol, item.id, score) for protocol, score in scores.items()]
+        if "emotion" in scores:
+            seen[item.id] = scores["emotion"].label
+        if predicted.frames is not None and item.truth.filmed:
+            features |= _features(study, item, predicted.frames, extractors)
+        progress(number, len(study.items))
+    sets, notes = _score_sets(study, features, truth)
+    content = {"rows": rows + sets, "notes": notes, "judged": _judged(study, judge, seen)}
+    write_text(folder / SCORES, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _score_sets(
+    study: Study, features: Mapping[str, np.ndarray], truth: Path
+) -> tuple[list[dict[str, Any]], list[str]]:
+    if not features:
+        return [], []
+    metrics = study.config.metrics
+    true = load_arrays(truth / FEATURES)
+    used = {key.split("/", 1)[0] for key in features}
+    rows: list[dict[str, Any]] = []
+    notes: list[str] = []
+    for protocol, network in set_protocols(sorted(used)).items():
+        for condition in dict.fromkeys(item.condition for item in study.items):
+            keys = _keys(study.items, condition, network, features)
+            if not keys:
+                continue
+            try:
+                score = score_set(
+                    protocol,
+                    [features[k] for k in keys],
+                    [true[k] for k in keys],
+                    rng=generator(0, "score", protocol, condition),
+                    resamples=metrics["resamples"],
+                    allow_biased=metrics["allow_biased"],
+                )
+            except TooFewVectorsError as error:
+                notes.append(f"{protocol} is left out for {condition}: {error}")
+                continue
+            rows.append(_row(condition, protocol, WHOLE_SET, score))
+    return rows, notes
+
+
+def _keys(
+    items: Sequence[Item], condition: str, network: str, features: Mapping[str, np.ndarray]
+) -> list[str]:
+    keys = [f"{network}/{item.id}" for item in items if item.condition == condition]
+    return [key for key in keys if key in features]
+
+
+def _row(condition: str, protocol: str, clip: str, score: Score) -> dict[str, Any]:
+    values = {key: value for key, value in asdict(score).items() if key != "label" and value is not None}
+    return {"value": None, **values, "condition": condition, "protocol": protocol, "clip": clip}

@@ -1,0 +1,114 @@
+"""EVP: Audio-Driven Emotional Video Portraits (Ji et al., CVPR 2021). Read this file first.
+
+    speech ──> MFCC windows ──> content encoder ─┐
+                                                 ├─> LSTM ─> landmarks, free of head motion
+    emotional speech ─> MFCC ─> emotion encoder ─┘               │
+                                                                 ▼
+    target video ──> its landmarks ──> head pose ─────> 3D-aware alignment ─> edge sketch ─> video GAN ─> frames
+                 └─> its edges outside the face ────────────────────────────────┘
+
+It is trained in stages, one set of networks for each subject:
+
+1. `features`             28 x 12 MFCC windows, one for each video frame;
+2. `emotion_classifier`   the emotion encoder learns to tell the emotion of a window;
+3. `pairs`                dynamic time warping puts the same sentence in two emotions on one time axis;
+4. `disentangle`          from the content of one and the emotion of another, a decoder rebuilds the window
+                          that has both: so content and emotion are split without labels for content;
+5. `landmarks`            an LSTM on content, emotion and identity predicts landmarks as PCA coefficients;
+6. `face3d`               a linear 3D face model, for the head pose;
+7. `renderer`             a conditional video GAN learns frames from edge sketches of the subject's own video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+
+from models.audio.features import FeaturesStage
+from models.audio.pairs import PairsStage
+from models.disentangle.cross import DisentangleStage
+from models.disentangle.emotion import EmotionClassifierStage
+from models.face3d.alignment import LandmarkAlignment
+from models.face3d.morphable import Face3DStage, FaceModel
+from models.landmarks.predictor import LandmarkPredictor
+from models.landmarks.stage import LandmarksStage
+from models.method import Method, Predictor, Stage, TrainingData
+from models.rendering.renderer import Renderer
+from models.rendering.stage import RendererStage
+from models.types import Prediction, Request
+
+
+class EVP(Method):
+    """The whole method, or what is left of it on a corpus without emotion labels or without video.
+
+    Args:
+        align: how the predicted face is put under the target's head pose.
+        emotion_from: "audio" takes the emotion from the emotional utterance itself; "label" from the mean
+            embedding of that emotion's training clips, as the released codes do.
+        emotions: whether the corpus has emotion labels. Without them nothing can be paired or
+            disentangled: landmarks are then predicted from content alone.
+        frames: whether the corpus has video. Without it the method ends at landmarks.
+    """
+
+    def __init__(
+        self,
+        *,
+        features: FeaturesStage,
+        emotion_classifier: EmotionClassifierStage,
+        pairs: PairsStage,
+        disentangle: DisentangleStage,
+        landmarks: LandmarksStage,
+        face3d: Face3DStage,
+        align: LandmarkAlignment,
+        renderer: RendererStage,
+        emotion_from: str = "audio",
+        emotions: bool = True,
+        frames: bool = True,
+    ) -> None:
+        if emotion_from not in ("audio", "label"):
+            raise ValueError(f"emotion_from: expected audio or label, got {emotion_from!r}")
+        self.align = align
+        self.emotion_from = emotion_from
+        self._stages: dict[str, Stage] = {"features": features}
+        if emotions:
+            self._stages |= {
+                "emotion_classifier": emotion_classifier,
+                "pairs": pairs,
+                "disentangle": disentangle,
+            }
+        self._stages |= {"landmarks": landmarks, "face3d": face3d}
+        if frames:
+            self._stages["renderer"] = renderer
+
+    def stages(self) -> Mapping[str, Stage]:
+        return self._stages
+
+    def predictor(self, data: TrainingData, inputs: Mapping[str, Path], device: torch.device) -> Predictor:
+        speak = LandmarkPredictor.load(inputs["landmarks"], device)
+        model = FaceModel.load(inputs["face3d"])
+        renderer = Renderer.load(inputs["renderer"], device) if "renderer" in inputs else None
+
+        def predict(request: Request) -> Prediction:
+            still = speak.predict(
+                request.waveform, num_frames=request.num_frames, **self._emotion(speak, request)
+            )
+            landmarks = self.align.align(still, request.target.landmarks, model)
+            if renderer is None or request.target.frames is None:
+                return Prediction(landmarks)
+            return Prediction(landmarks, renderer.render(landmarks, request.target))
+
+        return predict
+
+    def _emotion(self, speak: LandmarkPredictor, request: Request) -> dict:
+        """What the predictor is told of the wanted emotion."""
+        if not speak.use_emotion:
+            return {}
+        if self.emotion_from == "audio":
+            return {"emotion_waveform": request.emotion_waveform}
+        if request.emotion not in speak.codes:
+            raise ValueError(
+                f"no emotion code for {request.emotion!r}: trained on {', '.join(speak.codes)}"
+            )
+        return {"emotion_code": speak.codes[request.emotion]}

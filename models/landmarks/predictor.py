@@ -1,0 +1,162 @@
+"""Prediction of stabilised landmarks from speech, with the emotion of a second utterance or a stored code."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from models.artefacts import ArtefactError, load_arrays, load_module, save_arrays, save_module
+from models.audio.mfcc import mfcc, windows
+from models.landmarks.network import AudioToLandmarks, AudioToLandmarksSizes
+from models.landmarks.pca import LandmarkPCA
+
+POOLINGS = ("mean", "none")
+_ENCODE_BATCH = 256
+
+
+class LandmarkPredictor:
+    """A trained audio-to-landmark network with its PCA.
+
+    Args:
+        network: in eval mode.
+        pca: of the subject that the network was trained for.
+        pooling: "mean" gives all frames the mean emotion embedding of the emotional utterance; "none", as
+            released, frame i that of its window i, the last one held where the utterance is shorter.
+        use_emotion: False for a network that was trained without emotion labels: its emotion input is zero.
+        codes: mean emotion embedding of each emotion's training clips, by label.
+    """
+
+    def __init__(
+        self,
+        network: AudioToLandmarks,
+        pca: LandmarkPCA,
+        *,
+        pooling: str,
+        use_emotion: bool,
+        codes: dict[str, np.ndarray],
+    ) -> None:
+        self.network = network.eval()
+        self.pca = pca
+        self.pooling = pooling
+        self.use_emotion = use_emotion
+        self.codes = codes
+
+    @torch.inference_mode()
+    def predict(
+        self,
+        waveform: np.ndarray,
+        *,
+        emotion_waveform: np.ndarray | None = None,
+        emotion_code: np.ndarray | None = None,
+        num_frames: int | None = None,
+    ) -> Float32[np.ndarray, "frames points 2"]:
+        """Stabilised landmarks in pixels, one frame per 40 ms of speech.
+
+        Args:
+            waveform: (samples,) what is said.
+            emotion_waveform: (samples,) speech with the wanted emotion; None takes it from `waveform` itself.
+            emotion_code: an embedding in its place, for instance one of `codes` or a mixture of them.
+            num_frames: return this many, dropping the end or holding the last frame; None keeps all.
+
+        Raises:
+            ValueError: both an emotional waveform and a code were given, or a code of another length.
+        """
+        content = self.encode_content(waveform)
+        emotion = self._emotion(waveform, emotion_waveform, emotion_code, len(content))
+        coeffs = self._coefficients(content, emotion)
+        if num_frames is not None:
+            coeffs = coeffs[np.minimum(np.arange(num_frames), len(coeffs) - 1)]
+        return self.pca.decode(coeffs)
+
+    @torch.inference_mode()
+    def emotion_code(self, waveform: np.ndarray) -> Float32[np.ndarray, emotion]:
+        """The mean emotion embedding of an utterance."""
+        return encode(self.network.emotion, self._windows(waveform)).mean(0).cpu().numpy()
+
+    @torch.inference_mode()
+    def encode_content(self, waveform: np.ndarray) -> Float[Tensor, "time content"]:
+        return encode(self.network.content, self._windows(waveform))
+
+    def save(self, directory: Path) -> None:
+        save_module(directory / "network.safetensors", self.network)
+        self.pca.save(directory / "pca.safetensors")
+        save_arrays(directory / "codes.safetensors", self.codes)
+        settings = {
+            "sizes": self.network.sizes.as_dict(),
+            "pooling": self.pooling,
+            "use_emotion": self.use_emotion,
+        }
+        (directory / "predictor.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+    @classmethod
+    def load(cls, directory: Path, device: torch.device) -> LandmarkPredictor:
+        """The predictor in the folder of a `LandmarksStage`.
+
+        Raises:
+            ArtefactError: a file is missing, damaged or of another network.
+        """
+        path = directory / "predictor.json"
+        try:
+            settings = json.loads(path.read_text())
+            sizes = AudioToLandmarksSizes(**settings["sizes"])
+            pooling, use_emotion = settings["pooling"], settings["use_emotion"]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtefactError(f"{path} cannot be read ({error}): run its stage again") from error
+        network = AudioToLandmarks(sizes)
+        load_module(directory / "network.safetensors", network)
+        pca = LandmarkPCA.load(directory / "pca.safetensors")
+        codes = load_arrays(directory / "codes.safetensors")
+        return cls(network.to(device), pca, pooling=pooling, use_emotion=use_emotion, codes=codes)
+
+    def _windows(self, waveform: np.ndarray) -> Tensor:
+        device = next(self.network.parameters()).device
+        return torch.from_numpy(np.ascontiguousarray(windows(mfcc(waveform)))).unsqueeze(1).to(device)
+
+    def _emotion(
+        self, waveform: np.ndarray, emotional: np.ndarray | None, code: np.ndarray | None, frames: int
+    ) -> Tensor:
+        dim = self.network.sizes.emotion_dim
+        device = next(self.network.parameters()).device
+        if emotional is not None and code is not None:
+            raise ValueError("give an emotional waveform or an emotion code, not both")
+        if not self.use_emotion:
+            return torch.zeros(frames, dim, device=device)
+        if code is not None:
+            if code.shape != (dim,):
+                raise ValueError(f"expected an emotion code of shape ({dim},), got {code.shape}")
+            return torch.from_numpy(code.astype(np.float32)).to(device).expand(frames, dim)
+        source = waveform if emotional is None else emotional
+        embedding = encode(self.network.emotion, self._windows(source))
+        return pooled(embedding, frames, self.pooling)
+
+    def _coefficients(self, content: Tensor, emotion: Tensor) -> np.ndarray:
+        example = content.new_zeros(1, self.network.sizes.num_components)
+        return self.network(content[None], emotion[None], example)[0].cpu().numpy()
+
+
+def encode(encoder: nn.Module, inputs: Float[Tensor, "time 1 28 12"]) -> Float[Tensor, "time dim"]:
+    """All windows through an encoder, some at a time to bound memory."""
+    return torch.cat([encoder(part) for part in inputs.split(_ENCODE_BATCH)])
+
+
+def pooled(embedding: Float[Tensor, "time dim"], frames: int, pooling: str) -> Float[Tensor, "frames dim"]:
+    """The emotion input of each of `frames` frames, from an utterance's embeddings."""
+    if pooling == "mean":
+        return embedding.mean(0).expand(frames, -1)
+    index = torch.arange(frames, device=embedding.device).clamp(max=len(embedding) - 1)
+    return embedding[index]
+
+
+def mean_codes(embeddings: Sequence[Tensor], emotions: Sequence[str | None]) -> dict[str, np.ndarray]:
+    """The mean embedding over all windows of each emotion's clips."""
+    codes = {}
+    for emotion in sorted({emotion for emotion in emotions if emotion is not None}):
+        members = [e for e, label in zip(embeddings, emotions, strict=True) if label == emotion]
+        codes[emotion] = torch.cat(members).mean(0).cpu().numpy()
+    return codes

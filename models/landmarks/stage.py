@@ -1,0 +1,316 @@
+"""Training of the audio-to-landmark network on a subject's clips."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from models import initialise
+from models.audio.features import WindowBank, load_features
+from models.disentangle.cross import load_encoders
+from models.disentangle.emotion import EmotionClassifier
+from models.landmarks.alignment import fill_missing, stabilise
+from models.landmarks.network import AudioToLandmarks, AudioToLandmarksSizes
+from models.landmarks.pca import LandmarkPCA
+from models.landmarks.predictor import POOLINGS, LandmarkPredictor, encode, mean_codes, pooled
+from models.landmarks.topology import IBUG68
+from models.losses import require_known_terms, velocity_error
+from models.method import Player, Stage, StageRun, Training, TrainingData
+from models.types import Clip
+
+TERMS = ("coeffs", "mouth", "velocity")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandmarksStage(Stage):
+    """Fits landmark PCA, then the network that predicts its coefficients from speech.
+
+    Args:
+        width, hidden, content_dim, emotion_dim: sizes of the encoders, as in the disentanglement stage.
+        use_emotion: False for a corpus without labels: no upstream encoders, emotion input zero.
+        fine_tune: train the encoders too, as released. Without it they are kept, and every window is
+            encoded once, which makes a step tens of times cheaper.
+        emotion_pooling: see `LandmarkPredictor`.
+        emotion_swap: probability that the emotion input comes from another training clip of the same emotion
+            and intensity, so that it cannot tell what is said.
+        sequence: frames per example.
+        loss: weights of the mean squared errors: "coeffs" of the coefficients, "mouth" of the mouth's points,
+            "velocity" of the coefficients' changes between frames.
+    """
+
+    width: int = 16
+    hidden: int = 256
+    content_dim: int = 256
+    emotion_dim: int = 128
+    identity_hidden: int = 64
+    identity_dim: int = 64
+    lstm_hidden: int = 128
+    lstm_layers: int = 3
+    num_components: int = 16
+    use_emotion: bool = True
+    fine_tune: bool = False
+    emotion_pooling: str = "mean"
+    emotion_swap: float = 0.5
+    sequence: int = 16
+    loss: Mapping[str, float] = field(default_factory=lambda: {"coeffs": 1.0, "mouth": 0.0, "velocity": 0.0})
+    steps: int = 1200
+    batch: int = 16
+    learning_rate: float = 2e-4
+    validate_every: int = 200
+    validation_clips: int = 24
+
+    @property
+    def upstream(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("features", "disentangle") if self.use_emotion else ("features",)
+
+    def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
+        weights = self._checked()
+        features = load_features(inputs["features"])
+        clips = self._usable(data.train, features, run)
+        truths = [_truth(clip) for clip in clips]
+        pca = LandmarkPCA.fit(
+            np.concatenate([truth[np.isfinite(truth).all((1, 2))] for truth in truths]), self.num_components
+        )
+        network = self._network(len(data.emotions), inputs, run)
+        bank = WindowBank((features[clip.id] for clip in clips), run.device)
+        sequences = _Sequences(self, clips, truths, pca, bank)
+        inputs_of = (
+            self._encoded(network, bank) if not self.fine_tune else _TrainedEncoders(self, network, bank)
+        )
+        mouth = torch.from_numpy(_mouth_columns(pca)).to(run.device)
+
+        def loss(batch: _Batch) -> Mapping[str, Tensor]:
+            example = torch.zeros(len(batch.windows), self.num_components, device=run.device)
+            predicted = network(*inputs_of(batch), example)
+            target = batch.coeffs.to(run.device)
+            return {
+                "coeffs": F.mse_loss(predicted, target),
+                "mouth": F.mse_loss(predicted @ mouth, target @ mouth),
+                "velocity": velocity_error(predicted, target),
+            }
+
+        held_out = self._usable(data.validation, features, run)
+        held_out = [held_out[i] for i in _spread(len(held_out), self.validation_clips)]
+        predictor = self._predictor(network, pca, {})
+        moving = list(network.parameters()) if self.fine_tune else _decoder_parameters(network)
+        optimizer = torch.optim.Adam(moving, lr=self.learning_rate, betas=(0.5, 0.999))
+        run.fit(
+            Training(
+                modules={"network": network if self.fine_tune else _DecoderOnly(network)},
+                players=[Player("landmarks", optimizer, loss, weights)],
+                batch=sequences.draw,
+                steps=self.steps,
+                validate=(lambda: _mouth_distance(predictor, held_out)) if held_out else None,
+                validate_every=self.validate_every,
+                select_by="mouth_distance" if held_out else None,
+            )
+        )
+        self._predictor(network, pca, self._codes(network, clips, bank)).save(run.directory)
+
+    def _checked(self) -> dict[str, float]:
+        weights = {name: float(weight) for name, weight in self.loss.items()}
+        require_known_terms(weights, TERMS)
+        if self.emotion_pooling not in POOLINGS:
+            raise ValueError(
+                f"unknown emotion_pooling {self.emotion_pooling!r}: expected {' or '.join(POOLINGS)}"
+            )
+        if not self.use_emotion and not self.fine_tune:
+            raise ValueError("use_emotion=false leaves the encoders untrained unless fine_tune=true")
+        return weights
+
+    def _usable(self, clips: Sequence[Clip], features: Mapping[str, np.ndarray], run: StageRun) -> list[Clip]:
+        """Clips long enough for one sequence, with a face in some frame; how many are left out is logged."""
+        kept = [
+            clip
+            for clip in clips
+            if clip.num_frames >= self.sequence and np.isfinite(clip.landmarks).all((1, 2)).any()
+        ]
+        if len(kept) < len(clips):
+            run.log(left_out=len(clips) - len(kept), reason=f"no face, or fewer than {self.sequence} frames")
+        missing = [clip.id for clip in kept if clip.id not in features]
+        if missing:
+            raise ValueError(f"clip {missing[0]} has no features: run the features stage on this data again")
+        return kept
+
+    def _network(self, num_emotions: int, inputs: Mapping[str, Path], run: StageRun) -> AudioToLandmarks:
+        network = AudioToLandmarks(self.sizes)
+        generator = run.torch_generator("initial weights")
+        for part in (network.content, network.emotion):
+            initialise.kaiming(part, generator)
+        for part in (network.identity, network.lstm, network.head):
+            initialise.uniform(part, generator)
+        if self.use_emotion:
+            classifier = EmotionClassifier(
+                num_emotions=num_emotions, width=self.width, hidden=self.hidden, dim=self.emotion_dim
+            )
+            load_encoders(inputs["disentangle"], network.content, classifier)
+            network.emotion.load_state_dict(classifier.encoder.state_dict())
+        return network.to(run.device)
+
+    @property
+    def sizes(self) -> AudioToLandmarksSizes:
+        return AudioToLandmarksSizes(
+            self.width,
+            self.hidden,
+            self.content_dim,
+            self.emotion_dim,
+            self.identity_hidden,
+            self.identity_dim,
+            self.lstm_hidden,
+            self.lstm_layers,
+            self.num_components,
+        )
+
+    def _encoded(self, network: AudioToLandmarks, bank: WindowBank) -> _FixedEncoders:
+        network.eval()
+        content, emotion = _embeddings(network.content, bank), _embeddings(network.emotion, bank)
+        per_frame = [
+            pooled(part, len(part), self.emotion_pooling) for part in emotion.split(bank.counts.tolist())
+        ]
+        return _FixedEncoders(content, torch.cat(per_frame))
+
+    def _predictor(
+        self, network: AudioToLandmarks, pca: LandmarkPCA, codes: dict[str, np.ndarray]
+    ) -> LandmarkPredictor:
+        return LandmarkPredictor(
+            network, pca, pooling=self.emotion_pooling, use_emotion=self.use_emotion, codes=codes
+        )
+
+    def _codes(
+        self, network: AudioToLandmarks, clips: Sequence[Clip], bank: WindowBank
+    ) -> dict[str, np.ndarray]:
+        if not self.use_emotion:
+            return {}
+        network.eval()
+        embeddings = _embeddings(network.emotion, bank).split(bank.counts.tolist())
+        return mean_codes(embeddings, [clip.emotion for clip in clips])
+
+
+@dataclass(frozen=True)
+class _Batch:
+    windows: np.ndarray
+    """(batch, time) indices into the bank: what is said."""
+    emotion: np.ndarray
+    """(batch, time) indices into the bank: how it is felt."""
+    coeffs: Tensor
+    """(batch, time, components)"""
+
+
+class _Sequences:
+    """Random sequences of consecutive frames; a clip is drawn in proportion to the starts that it offers."""
+
+    def __init__(
+        self,
+        stage: LandmarksStage,
+        clips: Sequence[Clip],
+        truths: Sequence[np.ndarray],
+        pca: LandmarkPCA,
+        bank: WindowBank,
+    ) -> None:
+        self.batch, self.length, self.swap = stage.batch, stage.sequence, stage.emotion_swap
+        self.first = bank.first
+        frames = np.minimum(bank.counts, [len(truth) for truth in truths])
+        self.starts = np.maximum(frames - self.length + 1, 0)
+        if not self.starts.sum():
+            raise ValueError(f"no training clip with a face has {self.length} frames or more")
+        self.coeffs = [torch.from_numpy(pca.encode(fill_missing(truth))) for truth in truths]
+        self.clip_of = np.repeat(np.arange(len(clips)), self.starts)
+        self.start_of = np.concatenate([np.arange(n) for n in self.starts])
+        kinds = [(clip.emotion, clip.intensity) for clip in clips]
+        self.alike = [
+            np.array([j for j, other in enumerate(kinds) if other == kind and self.starts[j]])
+            for kind in kinds
+        ]
+
+    def draw(self, rng: np.random.Generator) -> _Batch:
+        picks = rng.integers(len(self.clip_of), size=self.batch)
+        clips, starts = self.clip_of[picks], self.start_of[picks]
+        partners = np.array([rng.choice(self.alike[clip]) for clip in clips])
+        swapped = rng.random(self.batch) < self.swap
+        other_starts = rng.integers(self.starts[partners])
+        emotional = np.where(swapped, self.first[partners] + other_starts, self.first[clips] + starts)
+        steps = np.arange(self.length)
+        targets = [
+            self.coeffs[clip][start : start + self.length] for clip, start in zip(clips, starts, strict=True)
+        ]
+        return _Batch(
+            (self.first[clips] + starts)[:, None] + steps, emotional[:, None] + steps, torch.stack(targets)
+        )
+
+
+@dataclass(frozen=True)
+class _FixedEncoders:
+    content: Tensor
+    emotion: Tensor
+
+    def __call__(self, batch: _Batch) -> tuple[Tensor, Tensor]:
+        device = self.content.device
+        content = torch.from_numpy(batch.windows).to(device)
+        emotion = torch.from_numpy(batch.emotion).to(device)
+        return self.content[content], self.emotion[emotion]
+
+
+@dataclass(frozen=True)
+class _TrainedEncoders:
+    stage: LandmarksStage
+    network: AudioToLandmarks
+    bank: WindowBank
+
+    def __call__(self, batch: _Batch) -> tuple[Tensor, Tensor]:
+        shape = batch.windows.shape
+        content = self.network.content(self.bank.windows(batch.windows.ravel())).unflatten(0, shape)
+        if not self.stage.use_emotion:
+            return content, content.new_zeros(*shape, self.stage.emotion_dim)
+        emotion = self.network.emotion(self.bank.windows(batch.emotion.ravel())).unflatten(0, shape)
+        if self.stage.emotion_pooling == "mean":
+            emotion = emotion.mean(1, keepdim=True).expand_as(emotion)
+        return content, emotion
+
+
+class _DecoderOnly(torch.nn.Module):
+    """The trained part of a network whose encoders are kept, so that they stay in eval mode."""
+
+    def __init__(self, network: AudioToLandmarks) -> None:
+        super().__init__()
+        self.identity, self.lstm, self.head = network.identity, network.lstm, network.head
+
+
+def _decoder_parameters(network: AudioToLandmarks) -> list[torch.nn.Parameter]:
+    return list(_DecoderOnly(network).parameters())
+
+
+@torch.no_grad()
+def _embeddings(encoder: torch.nn.Module, bank: WindowBank) -> Tensor:
+    return encode(encoder, bank.windows(np.arange(len(bank))))
+
+
+def _truth(clip: Clip) -> np.ndarray:
+    return stabilise(clip.landmarks)
+
+
+def _mouth_columns(pca: LandmarkPCA) -> np.ndarray:
+    """(components, 2 mouth points): from coefficients to the mouth's normalised coordinates."""
+    columns = pca.components.T.reshape(pca.components.shape[1], -1, 2)[:, list(IBUG68.regions["mouth"])]
+    return columns.reshape(len(columns), -1)
+
+
+def _spread(available: int, wanted: int) -> np.ndarray:
+    return np.unique(np.linspace(0, available - 1, min(available, wanted)).astype(np.int64))
+
+
+def _mouth_distance(predictor: LandmarkPredictor, clips: Sequence[Clip]) -> Mapping[str, float]:
+    """Mean distance of mouth and face landmarks over whole utterances, in pixels; each clip counts equally."""
+    mouths, faces = [], []
+    for clip in clips:
+        truth = _truth(clip)
+        predicted = predictor.predict(clip.waveform, num_frames=len(truth))
+        distance = np.linalg.norm(predicted - truth, axis=-1)[np.isfinite(truth).all((1, 2))]
+        mouths.append(distance[:, list(IBUG68.regions["mouth"])].mean())
+        faces.append(distance.mean())
+    return {"mouth_distance": float(np.mean(mouths)), "face_distance": float(np.mean(faces))}

@@ -1,0 +1,47 @@
+"""Write the frozen input and values again: python tests/golden/metrics/regenerate.py (from the root)."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+
+
+def scores() -> dict[str, float | None]:
+    """Every clip-level score of the frozen input that needs no judge, and one Fréchet distance."""
+    from benchmark.metrics.frechet import frechet_distance
+    from benchmark.metrics.scorer import score_clip
+    from models.types import Prediction
+
+    with np.load(HERE / "input.npz", allow_pickle=False) as stored:
+        predicted = Prediction(stored["predicted_landmarks"], stored["predicted_frames"])
+        truth = Prediction(stored["true_landmarks"], stored["true_frames"])
+    values = {name: score.value for name, score in score_clip(predicted, truth, clip_id="golden").items()}
+    features = [p.landmarks.reshape(-1, 4) for p in (predicted, truth)]
+    return values | {"frechet of landmarks in fours": frechet_distance(*features)}
+
+
+def make_input() -> None:
+    rng = np.random.default_rng(2021)
+    landmarks = (rng.uniform(60, 200, (68, 2)) + rng.normal(0, 2, (8, 68, 2))).astype(np.float32)
+    landmarks[:, 36:42] += np.float32((-40, -30))
+    predicted = (landmarks + rng.normal(0, 1.5, landmarks.shape)).astype(np.float32)
+    frames = rng.integers(0, 256, (4, 20, 24, 3)).astype(np.uint8)
+    noisy = np.clip(frames + rng.integers(-40, 41, frames.shape), 0, 255).astype(np.uint8)
+    np.savez_compressed(
+        HERE / "input.npz",
+        predicted_landmarks=predicted,
+        true_landmarks=landmarks,
+        predicted_frames=noisy,
+        true_frames=frames,
+    )
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parents[2]))
+    make_input()
+    (HERE / "values.json").write_text(json.dumps(scores(), indent=1) + "\n", encoding="utf-8")
