@@ -18,7 +18,7 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -168,7 +168,7 @@ def parse(arguments: Sequence[str], search_path: Sequence[str] = ()) -> Composer
 def _parsed(text: str) -> Override:
     try:
         return OverridesParser.create().parse_override(text)
-    except OverrideParseException as error:
+    except HydraException as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"expected key=value, got {text!r} ({reason})") from error
 

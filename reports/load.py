@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -31,7 +32,7 @@ SEEDED_KINDS = ("method", "ablation")
 COLUMNS = ("row", *(name for name in Record.__dataclass_fields__), "sentence", "emotion")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Study:
     """Everything that the report is made of."""
 
@@ -50,12 +51,14 @@ class Study:
     def seeds_of(self, row: str) -> tuple[int, ...]:
         return tuple(sorted(c.seed for c in self.manifest.cells if row_key(c.method, c.ablation) == row))
 
-    def select(self, *, row: str | None = None, condition: str, protocol: str) -> pd.DataFrame:
-        scores = self.scores
-        chosen = (scores["condition"] == condition) & (scores["protocol"] == protocol)
-        if row is not None:
-            chosen &= scores["row"] == row
-        return scores.loc[chosen]
+    @cached_property
+    def _parts(self) -> dict[tuple[str, str, str], pd.DataFrame]:
+        keys = ["row", "condition", "protocol"]
+        return {(str(r), str(c), str(p)): part for (r, c, p), part in self.scores.groupby(keys)}  # pyright: ignore
+
+    def select(self, *, row: str, condition: str, protocol: str) -> pd.DataFrame:
+        """A row's records under one protocol, all seeds; empty if it has none."""
+        return self._parts.get((row, condition, protocol), self.scores.iloc[:0])
 
     def protocols(self, condition: str, *, main: bool = True) -> tuple[str, ...]:
         """Protocols with scores under a condition, in the manifest's order."""

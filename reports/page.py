@@ -78,8 +78,9 @@ def _section(
     study: Study, condition: str, tables: tuple[Table, ...], drawings: tuple[Drawing, ...]
 ) -> dict[str, Any]:
     """Tables and figures of a condition; a table's figure stands below it."""
+    # Safe as markup: our own drawings, in which every text is an outline.
     names = {"main": "scores", "comparisons": "comparisons", "emotions": "emotions", "confusion": "confusion"}
-    of = {name: d for d in drawings for name in names if d.name == f"{names[name]}-{condition}"}
+    of = {d.name: {"drawing": d, "svg": Markup(scoped(d.svg, d.name))} for d in drawings}
     kept = [t for t in tables if t.name.split("-", 2)[1] == condition]
     return {
         "condition": condition,
@@ -89,11 +90,7 @@ def _section(
             "comparisons": [t for t in kept if t.name.startswith("comparisons-")],
             "emotions": [t for t in kept if t.name.startswith("emotions-")],
         },
-        "figures": {
-            # Safe as markup: our own drawing, in which every text is an outline.
-            name: {"drawing": d, "svg": Markup(scoped(d.svg, d.name))}
-            for name, d in of.items()
-        },
+        "figures": {name: of.get(f"{figure}-{condition}") for name, figure in names.items()},
     }
 
 
@@ -153,7 +150,7 @@ def _players(
     for item in order:
         tracks[item] = []
         for row, label, path in _tracks(study, item):
-            file = _media_file(study.directory, path)
+            file = media_file(study.directory, path)
             if not file.is_file():
                 missing += 1
                 continue
@@ -192,7 +189,7 @@ def _tracks(study: Study, item: str) -> Iterator[tuple[str, str, str]]:
                 break
 
 
-def _media_file(directory: Path, path: str) -> Path:
+def media_file(directory: Path, path: str) -> Path:
     file = (directory / path).resolve()
     if not file.is_relative_to(directory.resolve()):
         raise RecordsError(f"the manifest names the video {path!r}, which lies outside the run directory")

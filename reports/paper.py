@@ -19,7 +19,7 @@ from benchmark.records import RecordsError, write_text
 from reports.figures import all_figures
 from reports.formats import to_csv, to_latex, to_markdown
 from reports.load import load_study
-from reports.page import render_page
+from reports.page import media_file, render_page
 from reports.tables import all_tables, readme_block, seed_table
 
 KEYS = {"suite": "quick", "data": "synthetic", "out": "results", "run": "", "readme": "", "check": "false"}
@@ -41,6 +41,9 @@ def build_report(run_directory: Path) -> Path:
         OSError: the folder cannot be written.
     """
     study = load_study(run_directory)
+    for paths in study.manifest.media.values():
+        for path in paths.values():
+            media_file(run_directory, path)
     tables, drawings = all_tables(study), all_figures(study)
     page = render_page(study, tables, drawings)
     fresh = run_directory / ".report.new"

@@ -42,6 +42,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -270,6 +271,7 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
+@lru_cache(maxsize=4096)
 def estimate(study: Study, row: str, condition: str, protocol: str) -> Estimate | None:
     """A table cell, or None where the row has no such score."""
     part = study.select(row=row, condition=condition, protocol=protocol)
@@ -309,6 +311,7 @@ def is_whole_set(part: pd.DataFrame) -> bool:
     return bool((part["clip"] == WHOLE_SET).any())
 
 
+@lru_cache(maxsize=256)
 def is_binary(study: Study, protocol: str) -> bool:
     """Whether all scores of a protocol are 0 or 1. Distances that are all exactly 0 are not proportions."""
     values = study.scores.loc[study.scores["protocol"] == protocol, "value"].dropna()
@@ -322,6 +325,7 @@ def _grid(part: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return table.to_numpy(dtype=float), [str(sentence[clip]) for clip in table.columns]
 
 
+@lru_cache(maxsize=32)
 def compare_all(study: Study, condition: str) -> tuple[Comparison, ...]:
     """The first method against every other trained row and floor, under every main protocol."""
     full = primary(study)

@@ -225,7 +225,7 @@ def comparison_table(study: Study, condition: str) -> Table | None:
             f"By how much {full} is better (positive) or worse (negative) on the same clips and seeds, with "
             f"the 95 % interval of the paired difference, {seeds_phrase(study.manifest.seeds)}. Claim: "
             f"{full} is better. Supported or contradicted: Holm-adjusted p of at most 0.05 within the "
-            "floors, the ablations or the other methods of a column (whole-set scores: the interval excludes 0)."
+            "floors, the ablations or the other methods of a column (whole-set: the interval excludes 0)."
             + (
                 f" The exact sign-flip test over sentences can reach p = {smallest:.2g} at best."
                 if math.isfinite(smallest)

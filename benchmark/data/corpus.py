@@ -25,7 +25,7 @@ class CorpusError(Exception):
 
 
 class Corpus(ABC):
-    """A set of clips. Constructed from its YAML with keyword-only arguments, `cache` (a folder) among them."""
+    """A set of clips. Constructed from its YAML, with keyword-only arguments."""
 
     name: str
     emotions: tuple[str, ...]
@@ -52,7 +52,7 @@ class Corpus(ABC):
         """
 
     def counterfactual(self, timing: Clip, emotion: Clip, pose: Clip) -> Clip | None:
-        """The clip (not yet prepared) that shows `timing`'s words with `emotion`'s emotion under `pose`'s pose.
+        """The clip, not yet prepared, with the words of `timing`, the emotion of `emotion`, the pose of `pose`.
 
         It is of `pose`'s speaker, has `timing`'s waveform and length, and `pose`'s head motion extended by
         time reversal. None where the corpus cannot know it.
@@ -138,6 +138,7 @@ def split_corpus(
     validation_shared: int = 1,
     validation_other: int = 1,
     intensities: Sequence[int] | None = None,
+    train_sentences: int | None = None,
     judge_sentences: int | None = None,
 ) -> Split:
     """Split by sentence text and speaker.
@@ -150,6 +151,7 @@ def split_corpus(
         subject: a speaker, "default" for the corpus's own choice, or None to pool all speakers.
         intensities: keep only clips of these intensities for the subject (neutral, intensity 1, always
             stays); None keeps all. EVP trains on the strongest only.
+        train_sentences: how many sentences of each kind are trained on; None takes all that are left.
         judge_sentences: how many of the training sentences the other speakers say to the judges; None
             takes all, 0 trains no judge.
     """
@@ -170,7 +172,9 @@ def split_corpus(
         own, corpus.emotions, test_shared, test_other, validation_shared, validation_other
     )
     held = held_test | held_validation
-    learning = sorted((c for c in own if c.sentence not in held), key=lambda c: c.id)
+    learning = _first_sentences(
+        sorted((c for c in own if c.sentence not in held), key=lambda c: c.id), corpus.emotions, train_sentences
+    )
     takes = learning[3::4] if few else [c for c in own if c.sentence in held_validation]
     split = Split(
         subject=who,
@@ -218,6 +222,16 @@ def _held_out(
         test.update(chosen)
         validation.update(choose_sentences(pool - set(chosen), n_validation))
     return test, validation
+
+
+def _first_sentences(clips: list[Clip], emotions: Sequence[str], count: int | None) -> list[Clip]:
+    """The clips of at most `count` shared and `count` other sentences."""
+    if count is None:
+        return clips
+    shared = set(shared_sentences(clips, emotions)) if emotions else set()
+    other = {c.sentence for c in clips} - shared
+    kept = {s for pool in (shared, other) for s in choose_sentences(pool, min(count, len(pool)))}
+    return [c for c in clips if c.sentence in kept]
 
 
 def _judge_clips(

@@ -6,6 +6,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 from av.codec.context import Flags
 
@@ -54,7 +55,9 @@ def _write(container, frames: np.ndarray, waveform: np.ndarray | None, fps: int)
         audio.codec_context.thread_count = 1
         audio.codec_context.flags |= Flags.bitexact
     for index, pixels in enumerate(frames):
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+        # OpenCV converts the colours, because FFmpeg's scaler does not give the same bits every time.
+        planes = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2YUV_I420)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = index
         frame.time_base = Fraction(1, fps)
         container.mux(video.encode(frame))

@@ -74,7 +74,7 @@ def _write(
         progress()
     if held is None or shape is None:
         raise MediaError(f"{path}: no frame could be decoded")
-    _refuse_cut(path, stream, source_frames, end - start)
+    _refuse_cut(path, container, stream, source_frames, end - start)
     written += _hold(path, held, out, written, end - start)
     if written == 0:
         out.write(held.tobytes())
@@ -131,8 +131,19 @@ def _refuse_large(path: Path, stream: av.VideoStream) -> None:
         raise MediaError(f"{path}: {seconds:.0f} s of video; at most {MAX_SECONDS:.0f} s are allowed: cut it")
 
 
-def _refuse_cut(path: Path, stream: av.VideoStream, found: int, seconds: float) -> None:
-    announced = float(stream.duration * stream.time_base) if stream.duration else 0.0
-    if found < stream.frames or seconds < announced - TOLERANCE:
+def _refuse_cut(
+    path: Path,
+    container: av.container.InputContainer,
+    stream: av.VideoStream,
+    found: int,
+    seconds: float,
+) -> None:
+    announced, tolerance = 0.0, TOLERANCE
+    if stream.duration:
+        announced = float(stream.duration * stream.time_base)
+    elif container.duration:
+        # Matroska states the length of the whole file only, and the sound may outlast the pictures.
+        announced, tolerance = container.duration / av.time_base, MAX_GAP
+    if found < stream.frames or seconds < announced - tolerance:
         frames = f"{stream.frames} frames" if stream.frames else f"{announced:.2f} s"
         raise MediaError(f"{path}: truncated: {frames} announced, {found} frames ({seconds:.2f} s) found")

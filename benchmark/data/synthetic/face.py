@@ -1,8 +1,8 @@
 """The parametric head: who it is, what it does, where its landmarks are, and how a camera sees it.
 
 Space: the 256 crop at rest, x right, y down, z towards the viewer, float32. One millimetre is `PIXELS_PER_MM`
-pixels, so that a face is 149 px from hairline to chin (58 % of the crop), its pupils 52 px apart near (102, 110) and
-(154, 110), with room for hair and shoulders. z = 0 is the plane of the ear openings.
+pixels, so that a face is 149 px from hairline to chin (58 % of the crop), its pupils 52 px apart near (102,
+110) and (154, 110), with room for hair and shoulders. z = 0 is the plane of the ear openings.
 
 A head is linear: vertices = mean + shapes . identity + expressions . coefficients, in pixels. Landmarks are
 vertices, so they are exact. The camera is weak perspective, as in EVP's eq. 8 (Ji et al., CVPR 2021):
@@ -44,7 +44,8 @@ _HAIRS = (
 )
 _IRISES = ((86, 60, 38), (110, 84, 48), (88, 110, 76), (86, 118, 146), (112, 128, 138))
 _CLOTHES = (
-    (58, 78, 112), (128, 52, 58), (70, 98, 80), (92, 84, 104), (188, 180, 166), (52, 56, 64), (170, 122, 66), (96, 132, 148),
+    (58, 78, 112), (128, 52, 58), (70, 98, 80), (92, 84, 104), (188, 180, 166), (52, 56, 64),
+    (170, 122, 66), (96, 132, 148),
 )  # fmt: skip
 _BACKGROUNDS = (
     (186, 192, 198),
@@ -81,8 +82,8 @@ class Identity:
 def identity(name: str) -> Identity:
     """The person of that name: any speaker id of any corpus gets a face of its own, the same everywhere.
 
-    A name that starts with F or M and a digit (M003, F01) gets proportions and hair more common in women or men;
-    other names get either.
+    A name that starts with F or M and a digit (M003, F01) gets proportions and hair more common in women or
+    men; other names get either.
 
     Raises:
         ValueError: the name is empty.
@@ -247,7 +248,8 @@ def _evp_vertices() -> np.ndarray:
 def rotation(pose: np.ndarray) -> np.ndarray:
     """(T, 3, 3) of (T, 6) poses: Rz(roll) Ry(yaw) Rx(pitch).
 
-    Positive yaw turns the nose to image right, positive pitch nods down, positive roll is clockwise in the image.
+    Positive yaw turns the nose to image right, positive pitch nods down, positive roll is clockwise in the
+    image.
     """
     yaw, pitch, roll = np.asarray(pose, dtype=np.float64)[:, :3].T
     one, nil = np.ones_like(yaw), np.zeros_like(yaw)
@@ -285,8 +287,8 @@ def posed(points3d: np.ndarray, pose: np.ndarray) -> np.ndarray:
 def project(points3d: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """(T, P, 2) float32 crop pixels of unposed points (T, P, 3) under poses (T, 6).
 
-    Pose is (yaw, pitch, roll) in radians, (tx, ty) in pixels and the logarithm of the scale; weak perspective, so
-    depth does not matter: see `posed`.
+    Pose is (yaw, pitch, roll) in radians, (tx, ty) in pixels and the logarithm of the scale; weak
+    perspective, so depth does not matter: see `posed`.
 
     Raises:
         ValueError: the shapes do not fit.

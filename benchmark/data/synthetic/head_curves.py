@@ -1,8 +1,9 @@
 """The feature curves of the rest head, image-right half: eyelid margins, lips, brows, nose, jaw line.
 
-Each curve is a polyline of (x, y) or (x, y, z) millimetres in the axes of `head_surface`. They are lines of the mesh,
-so the landmarks on them are vertices. Where the points lie follows the iBUG 68 annotation: the contour runs from the
-front of the ear along the jaw, brows along their upper edge, lids on their margins, lips on the border of the red.
+Each curve is a polyline of (x, y) or (x, y, z) millimetres in the axes of `head_surface`. They are lines of
+the mesh, so the landmarks on them are vertices. Where the points lie follows the iBUG 68 annotation: the
+contour runs from the front of the ear along the jaw, brows along their upper edge, lids on their margins,
+lips on the border of the red.
 """
 
 from __future__ import annotations

@@ -77,7 +77,8 @@ def _hairline(
     sweep = temple - front
     edge = np.array(
         [
-            front, front - 0.5, front + 0.12 * sweep, front + 0.55 * sweep, temple, 0.5 * (temple + burn), burn,
+            front, front - 0.5, front + 0.12 * sweep, front + 0.55 * sweep, temple, 0.5 * (temple + burn),
+            burn,
             burn - 4, -14, nape - 45, nape - 10, nape,
         ]
     )  # fmt: skip
@@ -165,9 +166,11 @@ def _bun() -> Dress:
 _STYLES: dict[str, dict] = {
     "short": {"cap": {"front": -70, "temple": -42, "burn": 8, "nape": 66, "thick": 10, "high": 12}},
     "crop": {"cap": {"front": -74, "temple": -44, "burn": 2, "nape": 60, "thick": 3.2, "high": 3}},
-    "parted": {"cap": {"front": -66, "temple": -40, "burn": 12, "nape": 72, "thick": 13, "high": 14, "lean": 12, "bangs": 3}},
+    "parted": {"cap": {"front": -66, "temple": -40, "burn": 12, "nape": 72, "thick": 13, "high": 14,
+    "lean": 12, "bangs": 3}},
     "bob": {
-        "cap": {"front": -50, "temple": -22, "burn": 26, "nape": 60, "thick": 9, "high": 8, "lean": 9, "bangs": 6},
+        "cap": {"front": -50, "temple": -22, "burn": 26, "nape": 60, "thick": 9, "high": 8, "lean": 9,
+        "bangs": 6},
         "curtain": {"start": 1.22, "end": 92, "wide": 87, "flare": -6},
     },
     "long": {

@@ -1,8 +1,9 @@
-"""How the head can change: displacement fields of expressions and of identities, in millimetres at coefficient 1.
+"""How the head can change: displacement fields of expressions and of identities, in millimetres at
+coefficient 1.
 
-Expressions follow the action units (AU) of the Facial Action Coding System (Ekman & Friesen, 1978) where one exists,
-and lip shapes of speech elsewhere. Every field is a sum of soft local pushes, so vertices move linearly in the
-coefficients and a landmark moves exactly as its vertex does.
+Expressions follow the action units (AU) of the Facial Action Coding System (Ekman & Friesen, 1978) where one
+exists, and lip shapes of speech elsewhere. Every field is a sum of soft local pushes, so vertices move
+linearly in the coefficients and a landmark moves exactly as its vertex does.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ EXPRESSIONS = (
 
 SHAPES = (
     "width", "length", "jaw_width", "cheekbones", "chin_length", "chin_forward", "nose_length", "nose_width",
-    "nose_forward", "eye_size", "eye_spacing", "eye_tilt", "brow_height", "upper_lip", "lower_lip", "mouth_width",
+    "nose_forward", "eye_size", "eye_spacing", "eye_tilt", "brow_height", "upper_lip", "lower_lip",
+    "mouth_width",
     "fleshiness", "forehead",
 )  # fmt: skip
 """Identity coefficient names; 0 is the average, 1 about one standard deviation."""
@@ -237,13 +239,13 @@ def _blink(f: _Field) -> None:
 
 
 def _lid_raise(f: _Field) -> None:
-    upper, lower = _margins(f)
+    upper, _ = _margins(f)
     open_more = np.sin(np.pi * np.linspace(0, 1, len(upper)))[:, None] ** 0.8
     _lids(f, open_more * np.array([0, -2.8, -0.6]), open_more * np.array([0, 0.7, 0.0]))
 
 
 def _lid_tighten(f: _Field) -> None:
-    upper, lower = _margins(f)
+    upper, _ = _margins(f)
     share = np.sin(np.pi * np.linspace(0, 1, len(upper)))[:, None] ** 0.8
     _lids(f, share * np.array([0, 1.4, 0.3]), share * np.array([0, -2.2, 0.3]))
 
@@ -303,10 +305,14 @@ def shape_fields(points: np.ndarray) -> np.ndarray:
     eye, tip, wing = bell(31.5, 0, 17, 13), bell(0, 37, 14, 13), bell(16, 40, 9, 9)
     head_high = np.clip((125 - y) / 30, 0, 1)
     fields = {
-        "width": moved(dx=0.042 * x * head_high), "length": moved(dy=3.6 * chin - 1.5 * np.clip(-y / 60, 0, 1.6)),
-        "jaw_width": moved(dx=3.6 * side * jaw), "cheekbones": moved(dx=2.2 * side * bell(60, 14, 20, 16), dz=2.0 * bell(45, 20, 16, 13)),
-        "chin_length": moved(dy=3.0 * bell(0, 108, 30, 16)), "chin_forward": moved(dz=3.0 * bell(0, 104, 20, 14)),
-        "nose_length": moved(dy=2.4 * bell(0, 42, 18, 14)), "nose_width": moved(dx=1.9 * side * (wing + 0.5 * bell(9, 22, 8, 16))),
+        "width": moved(dx=0.042 * x * head_high),
+        "length": moved(dy=3.6 * chin - 1.5 * np.clip(-y / 60, 0, 1.6)),
+        "jaw_width": moved(dx=3.6 * side * jaw),
+        "cheekbones": moved(dx=2.2 * side * bell(60, 14, 20, 16), dz=2.0 * bell(45, 20, 16, 13)),
+        "chin_length": moved(dy=3.0 * bell(0, 108, 30, 16)),
+        "chin_forward": moved(dz=3.0 * bell(0, 104, 20, 14)),
+        "nose_length": moved(dy=2.4 * bell(0, 42, 18, 14)),
+        "nose_width": moved(dx=1.9 * side * (wing + 0.5 * bell(9, 22, 8, 16))),
         "nose_forward": moved(dz=3.0 * tip + 1.6 * bell(0, 10, 9, 18)),
         "eye_size": moved(dx=0.07 * (x - 31.0 * np.sign(x)) * eye, dy=0.12 * y * eye),
         "eye_spacing": moved(dx=1.5 * side * bell(31.5, 0, 24, 20)),

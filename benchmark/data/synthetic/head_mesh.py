@@ -1,8 +1,9 @@
 """The head's mesh: one skin with holes for eyes and mouth, and the parts behind the holes.
 
-The skin is triangulated in its own parameter plane (theta times ARC, v), half of it, and mirrored, so its topology is
-symmetric by construction. Feature curves are rows of vertices; the rest is filled with points as dense as the face
-needs. In the parameter plane the mouth is slightly open and in space it is closed: the lips meet at rest.
+The skin is triangulated in its own parameter plane (theta times ARC, v), half of it, and mirrored, so its
+topology is symmetric by construction. Feature curves are rows of vertices; the rest is filled with points as
+dense as the face needs. In the parameter plane the mouth is slightly open and in space it is closed: the lips
+meet at rest.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.spatial import Delaunay, cKDTree
+from scipy.spatial import Delaunay, KDTree
 
 from benchmark.data.synthetic import head_curves as curves
 from benchmark.data.synthetic.head_surface import ARC, parameters_of, skin
@@ -143,7 +144,7 @@ def _fill(rows: _Rows) -> np.ndarray:
         grid = np.stack([u.ravel(), v.ravel()], 1)
         candidates.append(grid[(_spacing(grid) == step) & (grid[:, 0] < far - step / 2)])
     for points in candidates:
-        tree = cKDTree(np.concatenate(accepted))
+        tree = KDTree(np.concatenate(accepted))
         near = tree.query(points)[0]
         on_edge = (
             (points[:, 0] == 0) | (points[:, 0] == far) | (points[:, 1] <= _TOP) | (points[:, 1] >= back[-1])
@@ -188,7 +189,8 @@ def _half_skin() -> tuple[_Rows, np.ndarray]:
     _add_eye(rows)
     _add_lips(rows)
     for name, points in (
-        ("brow_upper", curves.BROW_UPPER), ("brow_lower", curves.BROW_LOWER), ("nose_ridge", curves.NOSE_RIDGE),
+        ("brow_upper", curves.BROW_UPPER), ("brow_lower", curves.BROW_LOWER),
+        ("nose_ridge", curves.NOSE_RIDGE),
         ("nose_base", curves.NOSE_BASE), ("nose_sides", curves.NOSE_SIDES), ("jaw", curves.JAW),
     ):  # fmt: skip
         rows.on_skin(name, points)
@@ -390,7 +392,7 @@ class _Whole:
 
     def single(self, part, space, plane, triangles, *, name: str, side: float) -> None:
         n = len(space)
-        nearest = cKDTree(space * (-1, 1, 1)).query(space)[1]
+        nearest = KDTree(space * (-1, 1, 1)).query(space)[1]
         self.named[name] = np.arange(self.count, self.count + n)
         self._append(part, space, plane, triangles, nearest, np.full(n, side))
 

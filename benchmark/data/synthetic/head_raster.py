@@ -34,7 +34,8 @@ def visible(
     owner: np.ndarray,
     place: np.ndarray,
 ) -> None:
-    """Fill depth (S, S), owner (S, S; triangle or -1) and place (S, S, 2; barycentric b, c) for points in pixels.
+    """Fill depth (S, S), owner (S, S; triangle or -1) and place (S, S, 2; barycentric b, c) for points in
+    pixels.
 
     The first `one_sided` triangles are seen from their front only.
     """
@@ -84,8 +85,8 @@ def shade(
 ) -> None:
     """Shade every surface point and average 2 x 2 of them into image (S/2, S/2, 3) uint8.
 
-    looks (V, 4) holds atlas x, atlas y, openness to light and gloss of each vertex; lights (2, 4) a key and a fill
-    direction with their strengths. Uncovered points show the background (S/2, S/2, 3) float32.
+    looks (V, 4) holds atlas x, atlas y, openness to light and gloss of each vertex; lights (2, 4) a key and a
+    fill direction with their strengths. Uncovered points show the background (S/2, S/2, 3) float32.
     """
     size = image.shape[0]
     for row in range(size):

@@ -1,14 +1,15 @@
 """The skin of the rest head as a smooth function, sculpted from anthropometric points.
 
-The head is a radius and a vertical shift over a cylinder: theta (radians, 0 towards the viewer, positive to image
-right) and v (millimetres downwards, equal to y on the face, running on under the jaw and down the neck). A thin-plate
-spline through the points below gives both, so every feature is a few numbers in millimetres that can be read.
+The head is a radius and a vertical shift over a cylinder: theta (radians, 0 towards the viewer, positive to
+image right) and v (millimetres downwards, equal to y on the face, running on under the jaw and down the
+neck). A thin-plate spline through the points below gives both, so every feature is a few numbers in
+millimetres that can be read.
 
-Axes as everywhere: x right, y down, z towards the viewer; here in millimetres, the origin half-way between the
-pupils (x, y) and in the plane of the ear openings (z).
+Axes as everywhere: x right, y down, z towards the viewer; here in millimetres, the origin half-way between
+the pupils (x, y) and in the plane of the ear openings (z).
 
-Source of the proportions: adult means of craniofacial surveys (Farkas, Anthropometry of the Head and Face, 1994),
-rounded: pupils 63 apart, face 138 wide, 181 from hairline to chin, nose 34 wide, mouth 52 wide.
+Source of the proportions: adult means of craniofacial surveys (Farkas, Anthropometry of the Head and Face,
+1994), rounded: pupils 63 apart, face 138 wide, 181 from hairline to chin, nose 34 wide, mouth 52 wide.
 """
 
 from __future__ import annotations
@@ -35,8 +36,10 @@ _UPPER_FACE = [
     (8, -4, 91), (14, -10, 91.5), (31, -15.5, 91), (44, -14, 82), (53, -6, 71), (61, 2, 54), (67, 2, 32),
 ]  # fmt: skip
 _EYE = [
-    (16.5, 2.0, 80), (23, -3.4, 80.6), (31, -5.2, 81.6), (39, -3.9, 78.4), (45.3, -0.4, 72.6), (23, 4.6, 80.4),
-    (31, 5.6, 80.8), (39, 4.0, 78.0), (21, -8, 83.5), (31, -11.5, 84.5), (42, -8.5, 79), (46.5, 0, 73.5), (50, 1, 72),
+    (16.5, 2.0, 80), (23, -3.4, 80.6), (31, -5.2, 81.6), (39, -3.9, 78.4), (45.3, -0.4, 72.6),
+    (23, 4.6, 80.4),
+    (31, 5.6, 80.8), (39, 4.0, 78.0), (21, -8, 83.5), (31, -11.5, 84.5), (42, -8.5, 79), (46.5, 0, 73.5),
+    (50, 1, 72),
     (22, 8.5, 82.5), (31, 10.5, 82), (41, 8, 78), (12.5, 4, 86), (30, 17, 84), (42, 15, 80), (20, 15, 85),
 ]  # fmt: skip
 _NOSE = [
@@ -51,7 +54,8 @@ _CHEEK = [
     (16, 54, 99), (30, 66, 90.5), (34, 78, 87), (45, 72, 75), (54, 72, 55), (60, 72, 32), (61, 70, 12),
 ]  # fmt: skip
 _MOUTH = [
-    (3.5, 57, 105.8), (6, 58.5, 107), (14, 61.2, 104), (21, 65, 98), (26.5, 69.0, 92.5), (20, 74, 97.5), (11, 77.5, 104),
+    (3.5, 57, 105.8), (6, 58.5, 107), (14, 61.2, 104), (21, 65, 98), (26.5, 69.0, 92.5), (20, 74, 97.5),
+    (11, 77.5, 104),
     (13, 87, 96.5), (25, 82, 91), (22, 57, 96.5),
 ]  # fmt: skip
 _JAW = [

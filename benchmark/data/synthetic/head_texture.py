@@ -1,7 +1,7 @@
 """What the surfaces are painted with: one picture (atlas) per identity, a region for each part.
 
-The skin's region is its parameter plane, so lips, brows and lashes are painted along the mesh's own feature curves and
-move with them.
+The skin's region is its parameter plane, so lips, brows and lashes are painted along the mesh's own feature
+curves and move with them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Atlas:
         height, width = skin.shape[:2]
         tile = max(int(_TILE * scale), 48)
         tiles = {
-            EYE: _paint_eye(identity), TEETH: _paint_teeth(), TONGUE: _flat((176, 92, 92)), CAVITY: _flat((52, 18, 20)),
+            EYE: _paint_eye(identity), TEETH: _paint_teeth(), TONGUE: _flat((176, 92, 92)),
+            CAVITY: _flat((52, 18, 20)),
             EAR: _flat(tuple(np.array(identity.skin) * (0.98, 0.90, 0.88))), HAIR: _paint_hair(identity),
             CLOTHES: _paint_clothes(identity),
         }  # fmt: skip
@@ -83,7 +84,8 @@ def _flat(colour: tuple[float, ...]) -> np.ndarray:
 
 
 class _Canvas:
-    """The skin's picture under the brush; points are millimetres of the parameter plane, both sides at once."""
+    """The skin's picture under the brush; points are millimetres of the parameter plane, both sides at
+    once."""
 
     def __init__(self, colour: tuple[int, int, int]) -> None:
         shape = (round(_HIGH * PAINT), round(_WIDE * PAINT))

@@ -1,10 +1,13 @@
-"""How the face moves: speech, emotion, blinks and the head, each by itself so that they can come from three clips.
+"""How the face moves: speech, emotion, blinks and the head, each by itself so that they can come from three
+clips.
 
-Everything is sampled at the centres of 25 fps video frames: frame t stands for (t + 0.5) / 25 seconds. Expression
-arrays are (T, E) float32 in the order of `head_fields.EXPRESSIONS`; poses are (T, 6), see `face.project`.
+Everything is sampled at the centres of 25 fps video frames: frame t stands for (t + 0.5) / 25 seconds.
+Expression arrays are (T, E) float32 in the order of `head_fields.EXPRESSIONS`; poses are (T, 6), see
+`face.project`.
 
-Sources: co-articulation by dominance functions after Cohen & Massaro (1993); emotions from the action units that
-EMFACS lists for them (Ekman & Friesen, 1983; contempt: Matsumoto & Ekman, 2004). MEAD's labels and intensities.
+Sources: co-articulation by dominance functions after Cohen & Massaro (1993); emotions from the action units
+that EMFACS lists for them (Ekman & Friesen, 1983; contempt: Matsumoto & Ekman, 2004). MEAD's labels and
+intensities.
 """
 
 from __future__ import annotations
@@ -92,8 +95,9 @@ def frame_times(num_frames: int) -> np.ndarray:
 def articulate(visemes: Sequence[Viseme], num_frames: int, vigour: float = 1.0) -> np.ndarray:
     """(T, E) mouth movement for visemes given as (name, start s, end s), in order of time.
 
-    Each segment pulls every coefficient towards its target with a dominance that is full during the segment and
-    decays exponentially outside it, so neighbours blend: rounding spreads far, closures are short and win.
+    Each segment pulls every coefficient towards its target with a dominance that is full during the segment
+    and decays exponentially outside it, so neighbours blend: rounding spreads far, closures are short and
+    win.
 
     Args:
         vigour: amplitude of the openings, 1 is plain speech; see `vigour`.
@@ -154,7 +158,8 @@ def _still(visemes: Sequence[Viseme]) -> list[Viseme]:
 def _closure(segments: Sequence[Viseme], times: np.ndarray, viseme: str) -> np.ndarray:
     """(T,) in [0, 1]: 1 while a sound of this viseme holds the lips shut, with 40 ms flanks.
 
-    A closure is widened to the nearest frame's centre: a stop shorter than a frame is seen, as it is on camera.
+    A closure is widened to the nearest frame's centre: a stop shorter than a frame is seen, as it is on
+    camera.
     """
     value = np.zeros(len(times))
     for name, start, end in segments:
@@ -172,26 +177,33 @@ _EMOTIONS: Mapping[str, Mapping[str, float]] = {
         "brow_lower": 1.0, "lid_raise": 0.35, "lid_tighten": 0.7, "lip_press": 0.35, "nose_wrinkle": 0.25,
         "upper_lip_raise": 0.25, "lower_lip_depress": 0.35, "chin_raise": 0.2, "lip_stretch": 0.15,
     },
-    "contempt": {"dimple_l": 1.0, "lid_tighten": 0.3, "brow_outer_up": 0.12, "lip_press": 0.25, "chin_raise": 0.2},
+    "contempt": {"dimple_l": 1.0, "lid_tighten": 0.3, "brow_outer_up": 0.12, "lip_press": 0.25,
+    "chin_raise": 0.2},
     "disgusted": {
-        "nose_wrinkle": 1.0, "upper_lip_raise": 0.8, "brow_lower": 0.5, "cheek_raise": 0.5, "lid_tighten": 0.7,
+        "nose_wrinkle": 1.0, "upper_lip_raise": 0.8, "brow_lower": 0.5, "cheek_raise": 0.5,
+        "lid_tighten": 0.7,
         "corner_depress": 0.4, "chin_raise": 0.35,
     },
     "fear": {
-        "brow_inner_up": 0.95, "brow_outer_up": 0.45, "brow_lower": 0.4, "lid_raise": 0.95, "lip_stretch": 0.85,
+        "brow_inner_up": 0.95, "brow_outer_up": 0.45, "brow_lower": 0.4, "lid_raise": 0.95,
+        "lip_stretch": 0.85,
         "lips_part": 0.35, "jaw_open": 0.08,
     },
-    "happy": {"corner_pull": 1.12, "cheek_raise": 0.8, "lips_part": 0.35, "upper_lip_raise": 0.14, "lid_tighten": 0.4},
+    "happy": {"corner_pull": 1.12, "cheek_raise": 0.8, "lips_part": 0.35, "upper_lip_raise": 0.14,
+    "lid_tighten": 0.4},
     "sad": {
-        "brow_inner_up": 1.0, "brow_lower": 0.35, "corner_depress": 0.95, "chin_raise": 0.5, "lid_tighten": 0.15,
+        "brow_inner_up": 1.0, "brow_lower": 0.35, "corner_depress": 0.95, "chin_raise": 0.5,
+        "lid_tighten": 0.15,
         "blink_l": 0.20, "blink_r": 0.20,
     },
-    "surprised": {"brow_inner_up": 1.0, "brow_outer_up": 1.0, "lid_raise": 0.9, "jaw_open": 0.30, "lips_part": 0.1},
+    "surprised": {"brow_inner_up": 1.0, "brow_outer_up": 1.0, "lid_raise": 0.9, "jaw_open": 0.30,
+    "lips_part": 0.1},
 }  # fmt: skip
 
 _STRENGTH_OF = {1: 0.42, 2: 0.70, 3: 1.0}
 _VIGOUR = {
-    "angry": 1.28, "contempt": 0.88, "disgusted": 0.98, "fear": 1.08, "happy": 1.14, "neutral": 1.0, "sad": 0.74,
+    "angry": 1.28, "contempt": 0.88, "disgusted": 0.98, "fear": 1.08, "happy": 1.14, "neutral": 1.0,
+    "sad": 0.74,
     "surprised": 1.20,
 }  # fmt: skip
 _PULSE = {
@@ -221,8 +233,8 @@ def vigour(emotion: str, intensity: int) -> float:
 def emote(emotion: str, intensity: int, energy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(T, E) of an emotion held through a clip: a shape scaled by intensity, moved by the voice's energy.
 
-    It sets in over the first quarter second, wavers slowly, and swells with energy (T,) in [0, 1]. Each take weighs
-    the action units a little differently. Neutral is a breath of movement about rest.
+    It sets in over the first quarter second, wavers slowly, and swells with energy (T,) in [0, 1]. Each take
+    weighs the action units a little differently. Neutral is a breath of movement about rest.
 
     Raises:
         ValueError: an unknown emotion or intensity, or energy that is not (T,) in [0, 1].
@@ -285,13 +297,16 @@ def blink(num_frames: int, rng: np.random.Generator) -> np.ndarray:
 
 
 _BEARING = {  # yaw, pitch (degrees), and how lively the head is
-    "angry": (0.0, 2.5, 1.25), "contempt": (2.0, -3.0, 0.8), "disgusted": (3.0, -2.0, 0.9), "fear": (0.0, -1.5, 1.1),
-    "happy": (0.0, -1.0, 1.25), "neutral": (0.0, 0.0, 1.0), "sad": (0.0, 4.0, 0.7), "surprised": (0.0, -2.5, 1.15),
+    "angry": (0.0, 2.5, 1.25), "contempt": (2.0, -3.0, 0.8), "disgusted": (3.0, -2.0, 0.9),
+    "fear": (0.0, -1.5, 1.1),
+    "happy": (0.0, -1.0, 1.25), "neutral": (0.0, 0.0, 1.0), "sad": (0.0, 4.0, 0.7),
+    "surprised": (0.0, -2.5, 1.15),
 }  # fmt: skip
 
 
 def head_motion(num_frames: int, rng: np.random.Generator, emotion: str | None = None) -> np.ndarray:
-    """(T, 6) float32 smooth head poses: yaw within 10 degrees, pitch within 6, roll within 4, a few pixels of shift.
+    """(T, 6) float32 smooth head poses: yaw within 10 degrees, pitch within 6, roll within 4, a few pixels of
+    shift.
 
     An emotion gives the head its bearing (sadness bows it, surprise throws it back) and liveliness.
     """
@@ -312,7 +327,8 @@ def head_motion(num_frames: int, rng: np.random.Generator, emotion: str | None =
 
 @cache
 def _gap_row() -> np.ndarray:
-    """(3, E): how each coefficient opens the three pairs of inner-lip points of the average head, in pixels."""
+    """(3, E): how each coefficient opens the three pairs of inner-lip points of the average head, in
+    pixels."""
     unit = np.eye(len(EXPRESSIONS), dtype=np.float32)
     someone = face.identity("M1")
     rest = face.landmarks3d(someone, np.zeros((1, len(EXPRESSIONS))))[0, :, 1]
@@ -328,8 +344,8 @@ def lip_gap(expression: np.ndarray) -> np.ndarray:
 def combine(articulation: np.ndarray, emotion: np.ndarray, blink: np.ndarray) -> np.ndarray:
     """(T, E) of speech, emotion and blinks together, within what a face can do.
 
-    A smile and rounded lips pull against each other: each gives way. Lips that speech closes stay closed whatever
-    the emotion does to them, and never pass through each other.
+    A smile and rounded lips pull against each other: each gives way. Lips that speech closes stay closed
+    whatever the emotion does to them, and never pass through each other.
 
     Raises:
         ValueError: the three differ in shape.

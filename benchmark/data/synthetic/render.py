@@ -1,7 +1,7 @@
 """The head as a portrait: skin, eyes, teeth, hair, shoulders and a still background, lit from the upper left.
 
-Pure NumPy and numba on one thread; the same input gives the same bits. A frame of width S shows the whole 256 crop, so
-a landmark at x lies at x * S / 256.
+Pure NumPy and numba on one thread; the same input gives the same bits. A frame of width S shows the whole 256
+crop, so a landmark at x lies at x * S / 256.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def _breadth(identity: Identity) -> float:
 
 
 def _openness(part: np.ndarray, plane: np.ndarray) -> np.ndarray:
-    """(V,) how much of the light reaches a vertex: less under the jaw, inside the mouth and beneath the hair."""
+    """(V,) how much of the light reaches a vertex: less under the jaw, inside the mouth and beneath the
+    hair."""
     v, x = plane[:, 1], np.abs(plane[:, 0])
     skin = 1 - 0.42 * np.clip((v - 113) / 12, 0, 1) * np.clip((190 - v) / 50, 0, 1)
     skin *= 1 - 0.22 * np.clip((-v - 52) / 14, 0, 1)
@@ -136,6 +137,7 @@ class Renderer:
         points *= np.float32(self.size * SAMPLES / CROP_SIZE)
         head_raster.visible(points, figure.triangles, figure.one_sided, self._depth, self._owner, self._place)
         head_raster.shade(
-            self._owner, self._place, figure.triangles, normals, figure.looks, figure.atlas.pixels, self._lights,
+            self._owner, self._place, figure.triangles, normals, figure.looks, figure.atlas.pixels,
+            self._lights,
             figure.background, out,
         )  # fmt: skip

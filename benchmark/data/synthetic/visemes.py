@@ -1,12 +1,12 @@
 """Which mouth shape each speech sound has.
 
-A viseme here is a class of sounds that look alike. Fifteen are shapes; five more are the diphthongs, which move
-from one shape to another while they last (`benchmark.data.synthetic.motion` holds the shapes). Two alphabets are
-mapped: misaki's American English, which the embedded corpus's speech is written in, and the SAMPA-like labels of
-EMO-DB's `.lablaut` files.
+A viseme here is a class of sounds that look alike. Fifteen are shapes; five more are the diphthongs, which
+move from one shape to another while they last (`benchmark.data.synthetic.motion` holds the shapes). Two
+alphabets are mapped: misaki's American English, which the embedded corpus's speech is written in, and the
+SAMPA-like labels of EMO-DB's `.lablaut` files.
 
-Source of the classes: the viseme sets of the MPEG-4 face animation standard (ISO/IEC 14496-2, table of 14 visemes)
-and of Fisher (1968), joined where a lip reader cannot tell the sounds apart.
+Source of the classes: the viseme sets of the MPEG-4 face animation standard (ISO/IEC 14496-2, table of 14
+visemes) and of Fisher (1968), joined where a lip reader cannot tell the sounds apart.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ MISAKI: Mapping[str, str] = {
         ow="O Q",
     ),
 }
-"""Misaki phone symbol -> viseme: every phonetic letter of the synthesiser's alphabet, British ones included."""
+"""Misaki phone symbol -> viseme: every phonetic letter of the synthesiser's alphabet, British ones
+included."""
 
 SAMPA_GERMAN: Mapping[str, str] = {
     "": SILENCE,
@@ -95,8 +96,9 @@ _MARKS = re.compile(r"(?:,?[+-][a-z]{2,3})+,?$")
 def sampa_viseme(label: str, previous: str = SILENCE) -> str:
     """The viseme of one `.lablaut` label.
 
-    Closures ("!t", "_d"), releases ("tasp") and marks ("s+sth") look like the sound they belong to. A label that
-    is only marks ("-sth", "+hoe") says that the sound before goes on in another manner, so it keeps `previous`.
+    Closures ("!t", "_d"), releases ("tasp") and marks ("s+sth") look like the sound they belong to. A label
+    that is only marks ("-sth", "+hoe") says that the sound before goes on in another manner, so it keeps
+    `previous`.
 
     Raises:
         ValueError: the symbol is none of EMO-DB's.
@@ -122,6 +124,7 @@ def misaki_viseme(symbol: str) -> str:
     """
     if symbol not in MISAKI:
         raise ValueError(
-            f"unknown phone {symbol!r}: expected a misaki phone without stress marks, such as 'p', 'ɑ' or 'sil'"
+            f"unknown phone {symbol!r}: expected a misaki phone without stress marks, such as 'p',
+            'ɑ' or 'sil'"
         )
     return MISAKI[symbol]

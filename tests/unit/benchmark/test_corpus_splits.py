@@ -77,6 +77,13 @@ def test_the_strongest_intensity_only_keeps_neutral() -> None:
     assert all(c.intensity == 3 or c.emotion == "neutral" for c in split.train)
 
 
+def test_fewer_training_sentences_leave_the_test_as_it_is() -> None:
+    whole, few = split_corpus(Listed(everyone())), split_corpus(Listed(everyone()), train_sentences=2)
+    assert few.test == whole.test
+    assert len({c.sentence for c in few.train}) == 4
+    assert {c.emotion for c in few.train} == set(EMOTIONS)
+
+
 @pytest.mark.parametrize("part", ["train", "validation", "judge_train"])
 def test_audit_refuses_a_leak(part: str) -> None:
     split = split_corpus(Listed(everyone()))

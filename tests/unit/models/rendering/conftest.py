@@ -19,7 +19,7 @@ from models.types import Clip
 
 def puppet_landmarks(count: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 68, 2): a face that sways while its mouth opens and closes."""
-    angle = np.linspace(-1.45, 1.45, 17)
+    angle = np.linspace(-1.8, 1.8, 17)
     contour = np.stack([62 * np.sin(angle), 10 + 65 * np.cos(angle)], -1)
     t = np.linspace(0, 1, 5)
     brow = np.stack([-52 + 38 * t, -36 - 6 * np.sin(np.pi * t)], -1)
@@ -106,7 +106,7 @@ class PlainRun:
                 terms = player.loss(batch)
                 sum(player.weights.get(name, 1.0) * term for name, term in terms.items()).backward()
                 player.optimizer.step()
-                values |= {f"{player.name}/{name}": float(term) for name, term in terms.items()}
+                values |= {f"{player.name}/{name}": float(term.detach()) for name, term in terms.items()}
             due = training.validate_every and step % training.validate_every == 0
             if training.validate and (due or step == training.steps):
                 with torch.no_grad():

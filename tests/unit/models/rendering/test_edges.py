@@ -42,8 +42,8 @@ def test_drawing_is_sub_pixel_and_at_the_landmarks_place(clip):
     assert not np.array_equal(first, moved)
     points = still[IBUG68.region("contour")] / 4
     y, x = np.nonzero(first)
-    assert x.min() + 0.5 == pytest.approx(points[:, 0].min(), abs=1)
-    assert y.max() + 0.5 == pytest.approx(points[:, 1].max(), abs=1)
+    assert x.min() + 0.5 == pytest.approx(points[:, 0].min(), abs=1.6)
+    assert y.max() + 0.5 == pytest.approx(points[:, 1].max(), abs=1.6)
 
 
 def test_edges_of_the_face_are_left_out_and_those_around_it_kept(clip):

@@ -37,7 +37,8 @@ def test_a_rendering_is_the_mixture_of_its_parts_and_each_image_is_by_itself():
     generator = Generator(condition_channels=3, width=4, downsamplings=2, encoder_blocks=1, decoder_blocks=1)
     initialise(generator, torch.Generator().manual_seed(1))
     random = torch.Generator().manual_seed(2)
-    maps, history = torch.rand(2, 3, 3, 32, 32, generator=random), torch.rand(2, 2, 3, 32, 32, generator=random)
+    maps = torch.rand(2, 3, 3, 32, 32, generator=random)
+    history = torch.rand(2, 2, 3, 32, 32, generator=random)
     with torch.no_grad():
         both, alone = generator(maps, history), generator(maps[1:], history[1:])
     mixture = both.mask * both.drawn + (1 - both.mask) * both.moved
@@ -52,7 +53,7 @@ def test_initialisation_repeats_and_has_the_stated_spread():
         initialise(module, torch.Generator().manual_seed(3))
     for a, b in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)
-    weights = torch.cat([p.flatten() for p in first.parameters() if p.ndim == 4])
+    weights = torch.cat([p.detach().flatten() for p in first.parameters() if p.ndim == 4])
     assert float(weights.std()) == pytest.approx(0.02, rel=0.02)
 
 

@@ -1,0 +1,269 @@
+"""Loaders of recorded corpora: what they list, what they refuse, and what they read from real recordings."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmark.data.corpus import CorpusError, split_corpus
+from benchmark.data.emodb import EmoDB, read_xlabel
+from benchmark.data.folder import Folder, read_table
+from benchmark.data.grid import Grid, spoken_words
+from benchmark.data.preprocess.faces import Given
+from benchmark.data.ravdess import Ravdess
+from benchmark.data.recordings import fullest_speaker
+from models.types import MEAD_EMOTIONS, Clip
+from tests.conftest import SHARED_DATA
+
+needs_recordings = pytest.mark.skipif(not SHARED_DATA.is_dir(), reason=f"no recordings at {SHARED_DATA}")
+
+
+def sound(path: Path, seconds: float = 0.5, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * 16000))
+    soundfile.write(path, noise, 16000)
+
+
+LABELS = """signal x
+nfields 1
+#
+    0.100   -1 _t
+    0.150   -1 !t\t+asp
+    0.300   -1 a\t+nas\t1
+    0.350   -1 \t-lar
+    0.400  125 m
+    0.450   -1 .
+"""
+
+
+@pytest.fixture
+def emodb(tmp_path: Path) -> EmoDB:
+    for seed, name in enumerate(["03a01Fa", "03a01Wa", "03a01Wb", "03a02Na", "08a01La"]):
+        sound(tmp_path / "emodb" / "wav" / f"{name}.wav", seed=seed)
+    (tmp_path / "emodb" / "wav" / "notes.wav").write_text("not a recording of the corpus")
+    (tmp_path / "emodb" / "lablaut").mkdir()
+    (tmp_path / "emodb" / "lablaut" / "03a01Faxx.lablaut").write_text(LABELS, encoding="latin-1")
+    (tmp_path / "emodb" / "silb").mkdir()
+    (tmp_path / "emodb" / "silb" / "03a01Fa.silb").write_text("0.15\tder\n0.4\tta\n0.45\t.\n")
+    return EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache"))
+
+
+def test_emodb_lists_every_version(emodb: EmoDB) -> None:
+    clips = {c.id: c for c in emodb.clips()}
+    assert list(clips) == ["03a01Fa", "03a01Wa", "03a01Wb", "03a02Na", "08a01La"]
+    first = clips["03a01Fa"]
+    assert (first.speaker, first.sentence, first.emotion, first.intensity) == ("03", "a01", "happy", 3)
+    assert clips["03a02Na"].intensity == 1
+    assert clips["08a01La"].emotion == "boredom"
+    assert set(emodb.emotions) - {"boredom"} < set(MEAD_EMOTIONS)
+
+
+def test_emodb_prepares_whole_frames_once(emodb: EmoDB) -> None:
+    clip = emodb.clips()[0]
+    emodb.prepare(clip, frames=False)
+    stamp = (clip.directory / "waveform.npy").stat().st_mtime_ns
+    emodb.prepare(clip, frames=False)
+    assert (clip.directory / "waveform.npy").stat().st_mtime_ns == stamp
+    assert len(clip.waveform) == 13 * 640
+
+
+def test_emodb_phones_become_mouth_shapes(emodb: EmoDB) -> None:
+    clip = emodb.clips()[0]
+    emodb.prepare(clip, frames=False)
+    phones = emodb.phones(clip)
+    assert [p.symbol for p in phones] == ["_t", "!t", "a", "-lar", "m", ".", "."]
+    shapes = emodb.visemes(clip)
+    assert [s.symbol for s in shapes] == ["t", "aa", "p", "sil"]
+    assert [s.end for s in shapes] == pytest.approx([0.15, 0.35, 0.4, 0.52])
+    assert [s.symbol for s in emodb.syllables(clip)] == ["der", "ta", "."]
+
+
+def test_emodb_without_labels_says_which_file(emodb: EmoDB) -> None:
+    clip = emodb.clips()[1]
+    emodb.prepare(clip, frames=False)
+    with pytest.raises(CorpusError, match=r"03a01Waxx\.lablaut: missing"):
+        emodb.visemes(clip)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0.1 -1 a\n", "no line '#'"),
+        ("#\n x -1 a\n", "line 2: expected an end time, got 'x'"),
+        ("#\n 0.5 -1 a\n 0.2 -1 b\n", "'b' ends at 0.2 s, before it starts at 0.5 s"),
+    ],
+)
+def test_damaged_labels_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "x.lablaut").write_text(text)
+    with pytest.raises(CorpusError, match=message):
+        read_xlabel(tmp_path / "x.lablaut")
+
+
+def test_identity_follows_the_content(emodb: EmoDB, tmp_path: Path) -> None:
+    root, cache = str(tmp_path / "emodb"), str(tmp_path / "cache")
+    before = emodb.identity()
+    assert EmoDB(root=root, cache=cache).identity() == before
+    assert EmoDB(root=root, cache=str(tmp_path / "other")).identity() == before
+    sound(tmp_path / "emodb" / "wav" / "03a01Fa.wav", seed=99)
+    changed = EmoDB(root=root, cache=cache).identity()
+    assert changed != before
+    (tmp_path / "emodb").rename(tmp_path / "moved")
+    assert EmoDB(root=str(tmp_path / "moved"), cache=cache).identity() == changed
+
+
+def test_a_truncated_recording_is_named_and_nothing_is_left(emodb: EmoDB, tmp_path: Path) -> None:
+    path = tmp_path / "emodb" / "wav" / "03a01Wa.wav"
+    path.write_bytes(path.read_bytes()[:3000])
+    clip = emodb.clips()[1]
+    with pytest.raises(CorpusError, match=r"clip 03a01Wa: .*03a01Wa\.wav: truncated"):
+        emodb.prepare(clip, frames=False)
+    assert not clip.directory.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda root: EmoDB(root=root, cache=root), "EMO-DB not found at .*: expected wav/03a01Fa.wav"),
+        (lambda root: Ravdess(root=root, cache=root), "RAVDESS not found at .*: expected Actor_01/03-01"),
+        (lambda root: Grid(root=root, cache=root, detector=Given()), "GRID not found at .*: expected s1/"),
+        (lambda root: Folder(root=root, cache=root, detector=Given()), "data=folder not found at"),
+    ],
+)
+def test_a_missing_or_empty_folder_says_what_was_expected(tmp_path: Path, make, message: str) -> None:
+    with pytest.raises(CorpusError, match=f"{message}.*set data.root or use data=synthetic"):
+        make(str(tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError, match="nothing usable in .*set data.root"):
+        make(str(tmp_path / "empty"))
+
+
+@pytest.mark.parametrize("inner", ["", "Audio_Speech_Actors_01-24/"])
+def test_ravdess_reads_its_names(tmp_path: Path, inner: str) -> None:
+    for name in ("03-01-01-01-01-01-02", "03-01-06-02-02-01-02", "03-01-02-01-02-02-02", "03-02-06-02-02-01-02"):
+        sound(tmp_path / "ravdess" / f"{inner}Actor_02" / f"{name}.wav")
+    clips = Ravdess(root=str(tmp_path / "ravdess"), cache=str(tmp_path)).clips()
+    assert [(c.emotion, c.intensity, c.sentence, c.speaker) for c in clips] == [
+        ("neutral", 1, "01", "02"),
+        ("calm", 2, "02", "02"),
+        ("fear", 3, "02", "02"),
+    ]
+
+
+def test_grid_names_are_sentences(tmp_path: Path) -> None:
+    assert spoken_words("bbaf2n") == ("bin", "blue", "at", "f", "two", "now")
+    assert spoken_words("id2_vcd_swwp2s") == ("set", "white", "with", "p", "two", "soon")
+    assert spoken_words("notes") == spoken_words("zzzzzz") == ()
+    for place in ("s1/bbaf2n.mpg", "s2/video/mpg_6000/lwbsza.mpg", "id2_vcd_swwp2s.mpg", "prwq3s.mpg", "readme.mpg"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes(place.encode())
+    (tmp_path / "s1" / "align").mkdir()
+    (tmp_path / "s1" / "align" / "bbaf2n.align").write_text("0 25000 sil\n25000 30000 bin\n")
+    grid = Grid(root=str(tmp_path), cache=str(tmp_path / "cache"), detector=Given())
+    assert {c.id: c.speaker for c in grid.clips()} == {
+        "id2_swwp2s": "id2",
+        "of-prwq3s_prwq3s": "of-prwq3s",
+        "s1_bbaf2n": "s1",
+        "s2_lwbsza": "s2",
+    }
+    assert grid.default_subject is None
+    by_id = {c.id: c for c in grid.clips()}
+    assert grid.words(by_id["s1_bbaf2n"])[1] == ("bin", 1.0, 1.2)
+    with pytest.raises(CorpusError, match=r"no lwbsza\.align"):
+        grid.words(by_id["s2_lwbsza"])
+
+
+def table(root: Path, text: str) -> Path:
+    for name in ("a.wav", "b/c.wav"):
+        sound(root / name)
+    (root / "clips.csv").write_text(text)
+    return root / "clips.csv"
+
+
+def test_folder_without_a_table(tmp_path: Path) -> None:
+    for name in ("anna/hello.wav", "anna/bye.wav", "hello.wav"):
+        sound(tmp_path / name)
+    corpus = Folder(root=str(tmp_path), cache=str(tmp_path / "cache"), detector=Given())
+    listed = {c.id: (c.speaker, c.sentence, c.emotion) for c in corpus.clips()}
+    assert listed == {
+        "anna_bye": ("anna", "bye", None),
+        "anna_hello": ("anna", "hello", None),
+        "hello": ("speaker", "hello", None),
+    }
+    assert not corpus.has_frames
+    assert corpus.emotions == ()
+
+
+def test_folder_with_a_table(tmp_path: Path) -> None:
+    table(tmp_path, "file,speaker,emotion,intensity\na.wav,Anna,happy,2\nb/c.wav,,sad,\n")
+    corpus = Folder(root=str(tmp_path), cache=str(tmp_path), detector=Given(), table="clips.csv")
+    assert [(c.speaker, c.sentence, c.emotion, c.intensity) for c in corpus.clips()] == [
+        ("Anna", "a", "happy", 2),
+        ("b", "c", "sad", 3),
+    ]
+    assert corpus.emotions == ("happy", "sad")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "line 1: no column 'file', but nothing"),
+        ("path,emotion\na.wav,sad\n", "line 1: no column 'file', but path, emotion"),
+        ("file,mood\na.wav,sad\n", "line 1: unknown column 'mood'"),
+        ("file\n", "the table has no rows"),
+        ("file,emotion\na.wav,sad\nb/c.wav,bored\n", "line 3: unknown emotion 'bored'; known are angry"),
+        ("file\na.wav\na.wav\n", "line 3: a.wav is listed twice"),
+        ("file\nnone.wav\n", "line 2: no such file"),
+        ("file\n../a.wav\n", "line 2: file '../a.wav' must be a path below"),
+        ("file\nclips.csv\n", "line 2: clips.csv is no recording"),
+        ("file,intensity\na.wav,5\n", "line 2: intensity '5'; expected 1, 2 or 3"),
+        ("file,emotion\na.wav\n", "line 2: not as many fields as columns"),
+    ],
+)
+def test_tables_with_mistakes_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        read_table(tmp_path, table(tmp_path, text), MEAD_EMOTIONS)
+
+
+def test_own_emotions_are_allowed_by_name(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,emotion\na.wav,bored\n")
+    assert read_table(tmp_path, path, ("bored",))[0].emotion == "bored"
+
+
+def test_the_fullest_speaker_is_the_subject_if_there_is_enough(tmp_path: Path) -> None:
+    def clips(**counts: int) -> list[Clip]:
+        return [Clip(f"{s}{i}", s, "x", None, 1, tmp_path) for s, n in counts.items() for i in range(n)]
+
+    assert fullest_speaker(clips(a=20, b=25, c=25)) == "b"
+    assert fullest_speaker(clips(a=19)) is None
+
+
+@needs_recordings
+def test_every_emodb_label_is_known(tmp_path: Path) -> None:
+    corpus = EmoDB(root=str(SHARED_DATA / "emodb"), cache=str(tmp_path))
+    assert len(corpus.clips()) == 339
+    for clip in corpus.clips():
+        corpus.prepare(clip, frames=False)
+        shapes = corpus.visemes(clip)
+        assert shapes[0].start == 0
+        assert shapes[-1].end == pytest.approx(len(clip.waveform) / 16000)
+        assert all(a.end == b.start for a, b in pairwise(shapes))
+        assert corpus.syllables(clip)
+    assert split_corpus(corpus, test_shared=1, test_other=1).train
+
+
+@needs_recordings
+def test_ravdess_phones_fall_on_the_speech(tmp_path: Path) -> None:
+    corpus = Ravdess(root=str(SHARED_DATA / "ravdess"), cache=str(tmp_path))
+    assert len(corpus.clips()) == 720
+    for clip in corpus.clips()[::90]:
+        corpus.prepare(clip, frames=False)
+        phones = corpus.phones(clip)
+        assert all(a.end == b.start for a, b in pairwise(phones))
+        power = clip.waveform.astype(float) ** 2
+        start, end = int(phones[0].end * 16000), int(phones[-1].start * 16000)
+        assert power[start:end].sum() > 0.97 * power.sum()
+        assert 0.8 < (end - start) / 16000 < 3.5
