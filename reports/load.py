@@ -53,12 +53,16 @@ class Study:
 
     @cached_property
     def _parts(self) -> dict[tuple[str, str, str], pd.DataFrame]:
-        keys = ["row", "condition", "protocol"]
-        return {(str(r), str(c), str(p)): part for (r, c, p), part in self.scores.groupby(keys)}  # pyright: ignore
+        names = list(zip(self.scores["row"], self.scores["condition"], self.scores["protocol"], strict=True))
+        places: dict[tuple[str, str, str], list[int]] = {}
+        for place, name in enumerate(names):
+            places.setdefault(name, []).append(place)
+        return {name: self.scores.iloc[lines] for name, lines in places.items()}
 
     def select(self, *, row: str, condition: str, protocol: str) -> pd.DataFrame:
         """A row's records under one protocol, all seeds; empty if it has none."""
-        return self._parts.get((row, condition, protocol), self.scores.iloc[:0])
+        key = (row, condition, protocol)
+        return self._parts[key] if key in self._parts else self.scores.iloc[:0]
 
     def protocols(self, condition: str, *, main: bool = True) -> tuple[str, ...]:
         """Protocols with scores under a condition, in the manifest's order."""

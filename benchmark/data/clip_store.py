@@ -69,7 +69,7 @@ def _write(path: Path, array: np.ndarray) -> None:
     array = np.asarray(array, order="C")
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.tobytes() if array.nbytes < 4096 else memoryview(array).cast("B"))
+        file.write(array.tobytes() if array.nbytes < 4096 else array.data.cast("B"))
         file.flush()
         os.fsync(file.fileno())
 

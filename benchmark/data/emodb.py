@@ -120,7 +120,10 @@ class EmoDB(Corpus):
         return shapes
 
     def syllables(self, clip: Clip) -> list[Segment]:
-        """The human syllable times; the last, ".", is the silence after the speech."""
+        """The human syllable times; the last, ".", is the silence after the speech.
+
+        Empty where the file is, as one of the archive's is.
+        """
         path = self._existing(self._root / "silb" / f"{clip.id}.silb")
         try:
             rows = [line.split(maxsplit=1) for line in _text(path).splitlines() if line.strip()]

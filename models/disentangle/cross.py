@@ -194,10 +194,13 @@ class DisentangleStage(Stage):
         require_known_terms(weights, TERMS)
         pairs = load_pairs(inputs["pairs"], "train", run.device)
         model = self.sizes.build(len(data.emotions))
-        initialise.kaiming(model, run.torch_generator("initial weights"))
+        generator = run.torch_generator("initial weights")
+        initialise.kaiming(model, generator)
+        # The release starts with a saturated tanh and needs thousands of steps to leave it.
+        initialise.normal(model.decoder.layers[-1], generator)
         load_module(classifier_file(inputs["emotion_classifier"]), model.emotion)
         model.to(run.device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, betas=(0.5, 0.999))
+        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
 
         def loss(grid: Grid) -> Mapping[str, Tensor]:
             return sampling.terms(model, grid, distance)

@@ -116,7 +116,7 @@ class EmotionClassifierStage(Stage):
         def loss(examples: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
             return {"emotion_class": F.cross_entropy(model(examples[0]), examples[1])}
 
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, betas=(0.5, 0.999))
+        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
         run.fit(
             Training(
                 modules={"classifier": model},

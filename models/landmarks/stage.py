@@ -99,7 +99,7 @@ class LandmarksStage(Stage):
         held_out = [held_out[i] for i in _spread(len(held_out), self.validation_clips)]
         predictor = self._predictor(network, pca, {})
         moving = list(network.parameters()) if self.fine_tune else _decoder_parameters(network)
-        optimizer = torch.optim.Adam(moving, lr=self.learning_rate, betas=(0.5, 0.999))
+        optimizer = torch.optim.Adam(moving, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
         run.fit(
             Training(
                 modules={"network": network if self.fine_tune else _DecoderOnly(network)},

@@ -12,6 +12,9 @@ from av.codec.context import Flags
 
 SAMPLE_RATE = 16000
 
+ONE_THREAD = "threads=1:lookahead-threads=1:sync-lookahead=0"
+"""x264 decides on frame types in a thread of its own unless told not to, and then not always alike."""
+
 
 def write_video(path: Path, frames: np.ndarray, waveform: np.ndarray | None = None, fps: int = 25) -> None:
     """H.264 (yuv420p) and AAC in mp4, complete or not at all.
@@ -44,7 +47,8 @@ def _even(frames: np.ndarray) -> np.ndarray:
 
 
 def _write(container, frames: np.ndarray, waveform: np.ndarray | None, fps: int) -> None:
-    video = container.add_stream("libx264", rate=fps, options={"crf": "18", "preset": "medium"})
+    options = {"crf": "18", "preset": "medium", "x264-params": ONE_THREAD}
+    video = container.add_stream("libx264", rate=fps, options=options)
     video.height, video.width = frames.shape[1:3]
     video.pix_fmt = "yuv420p"
     video.codec_context.thread_count = 1
@@ -55,7 +59,6 @@ def _write(container, frames: np.ndarray, waveform: np.ndarray | None, fps: int)
         audio.codec_context.thread_count = 1
         audio.codec_context.flags |= Flags.bitexact
     for index, pixels in enumerate(frames):
-        # OpenCV converts the colours, because FFmpeg's scaler does not give the same bits every time.
         planes = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2YUV_I420)
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = index

@@ -26,7 +26,9 @@ FRAMES = 6
 def template() -> np.ndarray:
     """(68, 2): 68 different points, eyes and nose where alignment expects them to be apart."""
     angle = np.linspace(0, 2 * np.pi, 68, endpoint=False)
-    return np.stack([128 + 60 * np.cos(angle) + 3 * np.sin(5 * angle), 128 + 70 * np.sin(angle)], 1).astype(np.float32)
+    return np.stack([128 + 60 * np.cos(angle) + 3 * np.sin(5 * angle), 128 + 70 * np.sin(angle)], 1).astype(
+        np.float32
+    )
 
 
 class ToyCorpus(Corpus):
@@ -36,7 +38,9 @@ class ToyCorpus(Corpus):
     has_frames = False
     default_subject = "A"
 
-    def __init__(self, *, cache: str, version: int = 1, labels: bool = True, broken: str | None = None) -> None:
+    def __init__(
+        self, *, cache: str, version: int = 1, labels: bool = True, broken: str | None = None
+    ) -> None:
         self.version, self.broken = version, broken
         self.emotions = EMOTIONS if labels else ()
         self.root = Path(cache) / f"toy-{self.identity()}"
@@ -47,7 +51,14 @@ class ToyCorpus(Corpus):
     def clips(self) -> tuple[Clip, ...]:
         labels = self.emotions or (None,)
         return tuple(
-            Clip(f"{who}-{said}-{felt}", who, said, felt, 1 if felt == "neutral" else 3, self.root / f"{who}-{said}-{felt}")
+            Clip(
+                f"{who}-{said}-{felt}",
+                who,
+                said,
+                felt,
+                1 if felt == "neutral" else 3,
+                self.root / f"{who}-{said}-{felt}",
+            )
             for who in "ABC"
             for said in ("s1", "s2", "s3", "s4", "s5", "s6")
             for felt in labels
@@ -90,7 +101,9 @@ class Features(Stage):
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         sounds = np.concatenate([loudness(c.waveform) for c in data.train])
         faces = np.concatenate([c.landmarks for c in data.train])
-        save_arrays(run.directory / "features.safetensors", {"x": sounds[:, None], "y": faces.reshape(len(faces), -1)})
+        save_arrays(
+            run.directory / "features.safetensors", {"x": sounds[:, None], "y": faces.reshape(len(faces), -1)}
+        )
 
 
 class Regression(Stage):
@@ -104,7 +117,13 @@ class Regression(Stage):
     upstream = ("features",)
 
     def __init__(
-        self, *, steps: int = 40, weight: float = 1.0, flag: int = 0, fault: str | None = None, pause: float = 0.0
+        self,
+        *,
+        steps: int = 40,
+        weight: float = 1.0,
+        flag: int = 0,
+        fault: str | None = None,
+        pause: float = 0.0,
     ) -> None:
         self.steps, self.weight, self.fault, self.pause = steps, weight, fault, pause
 
@@ -135,7 +154,14 @@ class Regression(Stage):
         run.fit(
             Training(
                 modules={"net": net},
-                players=[Player("net", torch.optim.Adam(net.parameters(), lr=0.01), loss, {"size": 0.0, "error": self.weight})],
+                players=[
+                    Player(
+                        "net",
+                        torch.optim.Adam(net.parameters(), lr=0.01),
+                        loss,
+                        {"size": 0.0, "error": self.weight},
+                    )
+                ],
                 batch=batch,
                 steps=self.steps,
                 validate=lambda: {"error": float(((net(x) - (y - mean)) ** 2).mean())},

@@ -13,6 +13,8 @@ import av
 import numpy as np
 import soundfile
 import soxr
+from av.container import InputContainer
+from av.error import FFmpegError
 
 from benchmark.data.preprocess.media import MAX_SECONDS, MediaError
 from models.audio.framing import SAMPLE_RATE
@@ -100,11 +102,11 @@ def _with_av(path: Path) -> tuple[np.ndarray, int, float]:
             if not container.streams.audio:
                 raise MediaError(f"{path}: no audio stream")
             return _decode(path, container)
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise MediaError(f"{path}: the sound cannot be decoded: {error.strerror}") from error
 
 
-def _decode(path: Path, container: av.container.InputContainer) -> tuple[np.ndarray, int, float]:
+def _decode(path: Path, container: InputContainer) -> tuple[np.ndarray, int, float]:
     stream = container.streams.audio[0]
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
     if not 1000 <= rate <= 768_000:

@@ -15,6 +15,8 @@ from typing import BinaryIO
 
 import av
 import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
 
 from benchmark.data.preprocess.media import MAX_FRAME_PIXELS, MAX_SECONDS, MAX_VIDEO_BYTES, MediaError
 from models.audio.framing import FRAMES_PER_SECOND
@@ -48,12 +50,12 @@ def write_frames(path: Path, out: BinaryIO, progress: Callable[[], None]) -> Vid
             if not container.streams.video:
                 raise MediaError(f"{path}: no video stream")
             return _write(path, container, out, progress)
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         raise MediaError(f"{path}: the video cannot be decoded: {error.strerror}") from error
 
 
 def _write(
-    path: Path, container: av.container.InputContainer, out: BinaryIO, progress: Callable[[], None]
+    path: Path, container: InputContainer, out: BinaryIO, progress: Callable[[], None]
 ) -> Video:
     stream = container.streams.video[0]
     _refuse_large(path, stream)
@@ -83,7 +85,7 @@ def _write(
 
 
 def _pictures(
-    path: Path, container: av.container.InputContainer, stream: av.VideoStream, step: float
+    path: Path, container: InputContainer, stream: av.VideoStream, step: float
 ) -> Iterator[tuple[float, float, np.ndarray]]:
     """(seconds, length in seconds, RGB) of each decoded frame, in order."""
     last: float | None = None
@@ -126,22 +128,25 @@ def _refuse_large(path: Path, stream: av.VideoStream) -> None:
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MAX_FRAME_PIXELS:
         raise MediaError(f"{path}: frames of {width}x{height} are larger than allowed")
-    seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    seconds = _announced(stream)
     if seconds > MAX_SECONDS:
         raise MediaError(f"{path}: {seconds:.0f} s of video; at most {MAX_SECONDS:.0f} s are allowed: cut it")
 
 
+def _announced(stream: av.VideoStream) -> float:
+    """Seconds of video by the stream's header; 0 where it does not say."""
+    return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+
+
 def _refuse_cut(
     path: Path,
-    container: av.container.InputContainer,
+    container: InputContainer,
     stream: av.VideoStream,
     found: int,
     seconds: float,
 ) -> None:
-    announced, tolerance = 0.0, TOLERANCE
-    if stream.duration:
-        announced = float(stream.duration * stream.time_base)
-    elif container.duration:
+    announced, tolerance = _announced(stream), TOLERANCE
+    if not announced and container.duration:
         # Matroska states the length of the whole file only, and the sound may outlast the pictures.
         announced, tolerance = container.duration / av.time_base, MAX_GAP
     if found < stream.frames or seconds < announced - tolerance:

@@ -117,7 +117,7 @@ def identity(name: str) -> Identity:
         shape=tuple(float(v) for v in shape),
         skin=skin,
         lips=_colour(np.array(skin) * red + np.array([10, 0, 2])),
-        hair=_jitter(_HAIRS[hair], 8, rng),
+        hair=_jitter(_HAIRS[hair], 3, rng),
         iris=_IRISES[int(rng.integers(2 if tone > 2 else len(_IRISES)))],
         clothes=_jitter(_CLOTHES[int(rng.integers(len(_CLOTHES)))], 10, rng),
         background=_jitter(_BACKGROUNDS[int(rng.integers(len(_BACKGROUNDS)))], 8, rng),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial import Delaunay, KDTree
@@ -256,7 +257,7 @@ def _lip_side(plane: np.ndarray) -> np.ndarray:
 
 def _grid(rows: int, columns: int) -> np.ndarray:
     index = np.arange(rows * columns).reshape(rows, columns)
-    return np.concatenate([_strip(a, b)[:, ::-1] for a, b in zip(index[:-1], index[1:], strict=True)])
+    return np.concatenate([_strip(a, b)[:, ::-1] for a, b in pairwise(index)])
 
 
 def _eye() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -392,7 +393,7 @@ class _Whole:
 
     def single(self, part, space, plane, triangles, *, name: str, side: float) -> None:
         n = len(space)
-        nearest = KDTree(space * (-1, 1, 1)).query(space)[1]
+        nearest = np.asarray(KDTree(space * (-1, 1, 1)).query(space)[1])
         self.named[name] = np.arange(self.count, self.count + n)
         self._append(part, space, plane, triangles, nearest, np.full(n, side))
 

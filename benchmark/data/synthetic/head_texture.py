@@ -175,14 +175,14 @@ def _eyes(canvas: _Canvas, rows: dict[str, np.ndarray]) -> None:
     )
     lash = np.array([34.0, 24.0, 22.0])
     canvas.blend(0.95 * np.clip(1.3 * canvas.line(rows["lid_upper"][1:] - (0, 0.25), 1.0, 0.22), 0, 1), lash)
-    canvas.blend(0.55 * canvas.line(rows["lid_lower"][2:] + (0, 0.2), 0.5, 0.25), lash)
+    canvas.blend(0.55 * canvas.line(rows["lid_lower"][2:] - (0, -0.2), 0.5, 0.25), lash)
 
 
 def _brows(canvas: _Canvas, rows: dict[str, np.ndarray], identity: Identity) -> None:
     upper, lower = rows["brow_upper"], rows["brow_lower"]
     dense = np.linspace(0, 1, 25)
     top = _resample(upper, dense)
-    bottom = _resample(np.vstack([lower, upper[-1:] + (0.6, 1.2)]), dense)
+    bottom = _resample(np.vstack([lower, upper[-1:] - (-0.6, -1.2)]), dense)
     middle = 0.5 * (top + bottom)
     top, bottom = (middle + (edge - middle) * min(0.72 * identity.brow_weight, 1.0) for edge in (top, bottom))
     colour = np.array(identity.hair) * 0.72 + np.array(identity.skin) * 0.05

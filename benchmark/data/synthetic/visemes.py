@@ -124,7 +124,7 @@ def misaki_viseme(symbol: str) -> str:
     """
     if symbol not in MISAKI:
         raise ValueError(
-            f"unknown phone {symbol!r}: expected a misaki phone without stress marks, such as 'p',
-            'ɑ' or 'sil'"
+            f"unknown phone {symbol!r}: expected a misaki phone without stress marks, such as 'p', 'ɑ' or "
+            "'sil'"
         )
     return MISAKI[symbol]

