@@ -38,7 +38,7 @@ ABLATIONS: tuple[Ablation, ...] = (
         name="no_dtw",
         label="w/o DTW",
         overrides=("method.pairs.aligner._target_=models.audio.aligners.LinearAligner",),
-        asks="Do pseudo pairs have to be aligned in time, or does stretching one utterance onto the other do?",
+        asks="Must pseudo pairs be aligned in time, or is stretching one utterance onto the other enough?",
         needs_emotions=True,
     ),
     Ablation(

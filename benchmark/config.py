@@ -32,7 +32,7 @@ ALLOWED_TARGETS: tuple[str, ...] = ("models.", "baselines.", "benchmark.")
 MACHINE_KEYS = ("out", "cache", "run", "workers", "device", "dry_run", "checkpoint_seconds", "tracking")
 """What a run does not depend on: where, how fast and who is told."""
 ABOUT = ("label", "kind", "asks", "about")
-"""Keys of a method's YAML that are for the tables, not for its constructor; the first three alone or in `about`."""
+"""Keys of a method's YAML that are for the tables, not for its constructor."""
 KINDS = ("method", "floor", "ceiling")
 
 
@@ -340,7 +340,7 @@ def plain_name(name: str, key: str) -> str:
     """
     if not re.fullmatch(r"[\w@+=,-][\w@+=,. -]*", name) or ".." in name or len(name.encode()) > 150:
         raise ConfigError(
-            f"{key}: {name!r} cannot name a file: use letters, digits, '-', '_', '@' and '.', 150 bytes at most"
+            f"{key}: {name!r} cannot name a file: use letters, digits, '-', '_', '@' and '.'"
         )
     return name
 

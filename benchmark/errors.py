@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code of each: 2 usage, 3 failed cells, 4 storage, 75/130/143 interrupted."""
+"""What can go wrong, and its exit code: 2 usage, 3 failed cells, 4 storage, 75/130/143 interrupted."""
 
 from __future__ import annotations
 

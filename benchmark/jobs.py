@@ -149,7 +149,7 @@ def _verified(path: Path, written: int) -> None:
     if damage is not None:
         place = folder.quarantine()
         raise StageError(
-            f"{path.name} was damaged ({damage}) and is now {place.name}: run the same command again to redo it"
+            f"{path.name} was damaged ({damage}) and is now {place.name}: run the same command again"
         )
 
 
@@ -162,7 +162,7 @@ def _sound(around: Surroundings, key: str, name: str) -> Path:
 
 
 def _seed_globals(job: Job) -> None:
-    # Layers are initialised from torch's global generator; the purpose names no ablation, so seeds are paired.
+    # Layers are initialised from torch's global generator; no ablation is named, so seeds are paired.
     seed = derive_seed(job.payload["seed"] or 0, job.name, "global")
     torch.manual_seed(seed)
 

@@ -1,4 +1,4 @@
-"""Predicted frames between prediction and scoring: lossless video, a fifth of the raw size, same pixels back."""
+"""Predicted frames between prediction and scoring: lossless video, a fifth of the raw size."""
 
 from __future__ import annotations
 

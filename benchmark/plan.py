@@ -247,7 +247,7 @@ class _Builder:
                 version=stage.version,
                 upstream={key: jobs[key] for key in stage.upstream},
                 data=self.study.training_id,
-                # A stage that draws nothing still differs by seed if what it reads does, through its upstream.
+                # A stage that draws nothing still differs by seed if what it reads does.
                 seed=seed if stage.seeded else None,
                 prepared=prepared,
                 payload={"config": tree, "stage": name},
@@ -263,7 +263,7 @@ class _Builder:
         missing = [key for key in stage.upstream if key not in before]
         if missing:
             raise StageError(
-                f"stage {name!r} of {variant.row} reads {missing[0]!r}, which is not among the stages before it: "
+                f"stage {name!r} of {variant.row} reads {missing[0]!r}, which is not before it: "
                 f"{', '.join(before) or 'none'}"
             )
 

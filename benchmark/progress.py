@@ -1,4 +1,4 @@
-"""What the user sees while a suite runs: a live display in a terminal, one line per finished job elsewhere."""
+"""What the user sees while a suite runs: a live display, or one line per finished job without a terminal."""
 
 from __future__ import annotations
 
@@ -110,7 +110,8 @@ class Display:
 
     def _render(self) -> Group:
         head = Text(
-            f"{len(self.finished)} of {len(self.jobs)} jobs, {duration(time.monotonic() - self.started)} so far, "
+            f"{len(self.finished)} of {len(self.jobs)} jobs, "
+            f"{duration(time.monotonic() - self.started)} so far, "
             f"about {duration(self.remaining())} left"
         )
         table = Table.grid(padding=(0, 1))

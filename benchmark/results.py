@@ -1,10 +1,11 @@
-"""From finished stages to `records.jsonl`, `manifest.json`, the report, and what the user reads at the end."""
+"""From finished stages to `records.jsonl`, `manifest.json`, the report and the summary on the screen."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -249,14 +250,28 @@ def _media(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> dict[st
         for item in plan.study.items:
             video = folder.path / video_file(item)
             if video.is_file():
-                relative = os.path.relpath(video, settings.run_directory)
-                media.setdefault(item.id, {})[name] = Path(relative).as_posix()
+                place = Path("media") / folder.path.name / f"{item.id}.mp4"
+                _lend(video, settings.run_directory / place)
+                media.setdefault(item.id, {})[name] = place.as_posix()
 
     add("truth", plan.truth)
     for cell in plan.cells:
         if cell.name not in failed:
             add(f"{cell.variant.method.name}/{cell.variant.ablation}/{cell.seed}", cell.media)
     return media
+
+
+def _lend(video: Path, place: Path) -> None:
+    """Let the run's folder hold a stage's video, so that it can be moved; linked where possible."""
+    if place.is_file():
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(video, place)
+    except OSError:
+        copy = place.with_name(f".{place.name}.tmp")
+        shutil.copyfile(video, copy)
+        copy.replace(place)
 
 
 # Mirror

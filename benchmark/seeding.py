@@ -43,7 +43,7 @@ def torch_generator(seed: int, *purpose: Purpose) -> torch.Generator:
 
 @contextmanager
 def global_torch_seed(seed: int, *purpose: Purpose) -> Iterator[None]:
-    """Seed torch's global generator, which dropout and layer initialisation draw from, and put it back after."""
+    """Seed torch's global generator, which dropout and initialisation draw from; put it back after."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

@@ -78,7 +78,7 @@ class Study:
 
     @property
     def judged(self) -> bool:
-        """Whether an emotion judge can be trained and asked: others to train on, and the subject's neutral face."""
+        """Whether an emotion judge has others to train on, and the subject's neutral face."""
         emotions = self.data.emotions
         shown = {clip.emotion for clip in self.split.judge_train}
         neutral = any(clip.emotion == "neutral" for clip in self.split.train)

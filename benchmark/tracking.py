@@ -1,4 +1,4 @@
-"""Weights & Biases as a mirror of what is already on disk: it can be slow, absent or broken, and nothing else is.
+"""Weights & Biases as a mirror of what is already on disk: it may be slow, absent or broken.
 
 Each finished cell becomes one run: the curves of its stages, then its mean scores. Runs in a worker process
 with a time limit; whatever goes wrong is one warning. The mode is always set in code, so nothing prompts.

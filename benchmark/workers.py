@@ -1,4 +1,4 @@
-"""Worker processes of one thread each. A worker that dies fails its job and is replaced; none outlives its parent.
+"""Worker processes of one thread each. One that dies fails its job and is replaced.
 
 Two threads on two cores spin against each other; two processes of one thread do the same work several
 times faster, and give the same bits as one.

@@ -144,8 +144,8 @@ def split_corpus(
     """Split by sentence text and speaker.
 
     Shared sentences (spoken in every emotion by the subject) and the others are held out separately, as
-    pseudo pairs exist for the former only. A corpus whose sentences are all shared, or all not, gives all
-    its held-out sentences from what it has.
+    pseudo pairs exist for the former only. At least one shared sentence is left to train on; what one kind
+    lacks is taken from the other.
 
     Args:
         subject: a speaker, "default" for the corpus's own choice, or None to pool all speakers.
@@ -206,9 +206,15 @@ def _held_out(
     """The test and the validation sentences."""
     shared = set(shared_sentences(own, emotions)) if emotions else set()
     other = {c.sentence for c in own} - shared
-    if not shared:
-        test_other, validation_other = test_other + test_shared, validation_other + validation_shared
-        test_shared = validation_shared = 0
+    # Shared sentences must remain to pair: what cannot be taken from one kind is taken from the other.
+    spare = max(len(shared) - 1, 0)
+    test_moved = max(test_shared - spare, 0)
+    validation_moved = max(validation_shared - max(spare - test_shared, 0), 0)
+    test_shared, test_other = test_shared - test_moved, test_other + test_moved
+    validation_shared, validation_other = (
+        validation_shared - validation_moved,
+        validation_other + validation_moved,
+    )
     if not other:
         test_shared, validation_shared = test_shared + test_other, validation_shared + validation_other
         test_other = validation_other = 0

@@ -23,8 +23,6 @@ from benchmark.data.synthetic import face, motion
 from benchmark.data.synthetic.render import Renderer
 from models.types import MEAD_EMOTIONS, Clip, ping_pong
 
-VERSION = 1
-"""Raised whenever the same clip now gets another face or motion."""
 SAMPLES_PER_FRAME = 640
 FACE = ("landmarks", "landmarks106", "landmarks3d", "pose", "expression")
 
@@ -80,7 +78,7 @@ class Parametric(Corpus):
         self._root = Path(cache)
 
     def identity(self) -> str:
-        recipe = {"face": VERSION, "speech": self.speech.identity(), "frame_size": self.frame_size}
+        recipe = {"face": _source_digest(), "speech": self.speech.identity(), "frame_size": self.frame_size}
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
     @cached_property
@@ -126,7 +124,7 @@ class Parametric(Corpus):
             self.speech.prepare(clip, frames=False)
         waveform = parts.timing.waveform
         num_frames = max(1, round(len(waveform) / SAMPLES_PER_FRAME))
-        who = face.identity(f"{self.name}/{parts.pose.speaker}" if self.name != "synthetic" else parts.pose.speaker)
+        who = face.identity(parts.pose.speaker)
         expression = self._expression(parts, waveform, num_frames)
         pose = self._pose(parts.pose, num_frames)
         resting = face.landmarks3d(who, expression, layout=68)
@@ -146,7 +144,8 @@ class Parametric(Corpus):
     def _expression(self, parts: Parts, waveform: np.ndarray, num_frames: int) -> np.ndarray:
         emotion, intensity = _shown(parts.emotion)
         visemes = self.speech.visemes(parts.timing)  # type: ignore[attr-defined]
-        feeling = motion.emote(emotion, intensity, energy(waveform, num_frames), _rng(parts.emotion, "emotion"))
+        loudness = energy(waveform, num_frames)
+        feeling = motion.emote(emotion, intensity, loudness, _rng(parts.emotion, "emotion"))
         speech = motion.articulate(visemes, num_frames, motion.vigour(emotion, intensity))
         own = self._num_frames(parts.pose)
         blinks = motion.blink(own, _rng(parts.pose, "blink"))[ping_pong(own, num_frames)]
@@ -173,7 +172,7 @@ def synthetic_heads(people: int = 40, each: int = 30) -> np.ndarray:
     speaker of a corpus.
     """
     rng = np.random.default_rng(20_210_619)
-    names = [name for name in motion.MOUTH_SHAPES]
+    names = list(motion.MOUTH_SHAPES)
     heads = []
     for person in range(people):
         said = [(names[rng.integers(len(names))], 0.1 * k, 0.1 * k + 0.1) for k in range(each // 2)]
@@ -182,6 +181,17 @@ def synthetic_heads(people: int = 40, each: int = 30) -> np.ndarray:
         expression = motion.perform(said, rng.uniform(0, 1, each), emotion, intensity, rng)
         heads.append(face.landmarks3d(face.identity(f"stranger-{person}"), expression, layout=68))
     return np.concatenate(heads).astype(np.float32)
+
+
+@cache
+def _source_digest() -> str:
+    """Of the code that decides what a face looks like and how it moves: whoever edits it gets new clips."""
+    folder = Path(face.__file__).parent
+    sources = [*folder.glob("head_*.py"), *(folder / f"{n}.py" for n in ("face", "motion", "render", "visemes"))]
+    digest = hashlib.sha256()
+    for path in [*sorted(sources), Path(__file__)]:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def energy(waveform: np.ndarray, num_frames: int) -> np.ndarray:

@@ -87,7 +87,7 @@ def _forget(folder: Path, newest: int) -> None:
 
 
 def load_checkpoint(folder: Path, *, owner: str, say: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint of `owner` whose digests fit; damaged ones are named through `say` and passed over."""
+    """The newest checkpoint of `owner` whose digests fit; damaged ones are named through `say`."""
     for path in sorted(folder.glob("[0-9]*.json"), reverse=True):
         try:
             return _read(path, owner)

@@ -71,7 +71,7 @@ class Loop:
                 self._save(step)
                 saved = time.monotonic()
                 self.interrupted()
-        # A stage may train several times: a finished training must not start again when a later one is resumed.
+        # A stage may train several times: a finished training must not start again.
         self._save(step)
         self._select()
         return self.rows

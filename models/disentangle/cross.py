@@ -184,7 +184,7 @@ class DisentangleStage(Stage):
     loss: Mapping[str, float] = field(default_factory=dict)
     steps: int = 600
     batch: int = 16
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-3
     validate_every: int = 150
     validation_draws: int = 512
 

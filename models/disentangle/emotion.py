@@ -88,7 +88,7 @@ class EmotionClassifierStage(Stage):
         dim: int = 128,
         steps: int = 600,
         batch: int = 32,
-        learning_rate: float = 2e-4,
+        learning_rate: float = 1e-3,
         validate_every: int = 150,
         validation_windows: int = 1024,
     ) -> None:

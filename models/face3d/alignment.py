@@ -25,7 +25,7 @@ class LandmarkAlignment(Protocol):
     needs_face_model: bool
 
     def align(self, predicted: np.ndarray, target: np.ndarray, model: FaceModel | None) -> np.ndarray:
-        """Stabilised (time, 68, 2), and landmarks (frames, 68, 2) of the target, to (time, 68, 2) of its crop."""
+        """Stabilised (time, 68, 2), and target landmarks (frames, 68, 2), to (time, 68, 2) of its crop."""
         ...
 
 

@@ -61,7 +61,7 @@ class LandmarksStage(Stage):
     loss: Mapping[str, float] = field(default_factory=lambda: {"coeffs": 1.0, "mouth": 0.0, "velocity": 0.0})
     steps: int = 1200
     batch: int = 16
-    learning_rate: float = 2e-4
+    learning_rate: float = 1e-3
     validate_every: int = 200
     validation_clips: int = 24
 

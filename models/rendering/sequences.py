@@ -75,7 +75,8 @@ class Windows:
     """A batch of short sequences. Images are float in [0, 1]."""
 
     conditions: Tensor
-    """(batch, 2 + steps, channels, h, w): of the history as it is shown, then of the frames to draw."""
+    """(batch, 2 + warm-up + steps, channels, h, w): of the history as it is shown, of the frames that the
+    generator draws without learning from them, and of those it learns from."""
     history: Tensor
     """(batch, 2, 3, h, w) as it is shown to the generator: real, damaged, or from another time."""
     before: Tensor
@@ -93,8 +94,9 @@ class WindowSampler:
     """Draws windows, with a history like the one at inference.
 
     In use the first history is one still frame of the target repeated, and every later one is the
-    generator's own output with its mistakes. So some windows start from a still of another moment, and
-    some histories are noisy, blurred or off in brightness: the generator must not trust them in detail.
+    generator's own output with its mistakes, which add up. So some windows start from a still of another
+    moment, some histories are noisy, blurred or off in brightness, and the generator first draws up to
+    `warm_up` frames by itself before it learns to draw on from them.
     """
 
     sequences: Sequence[FaceSequence]
@@ -106,17 +108,23 @@ class WindowSampler:
     """Share of windows whose history is damaged."""
     face: float
     mouth: float
+    warm_up: int
 
     def __call__(self, rng: np.random.Generator) -> Windows:
-        lengths = np.array([len(s.frames) - HISTORY - self.steps + 1 for s in self.sequences])
-        chosen = rng.choice(len(lengths), self.batch, p=lengths / lengths.sum())
-        windows = [self._window(self.sequences[k], int(rng.integers(lengths[k])), rng) for k in chosen]
+        alone = int(rng.integers(self.warm_up + 1))
+        starts = np.array([len(s.frames) - HISTORY - alone - self.steps + 1 for s in self.sequences])
+        chosen = rng.choice(len(starts), self.batch, p=starts / starts.sum())
+        windows = [
+            self._window(self.sequences[k], int(rng.integers(starts[k])), alone, rng) for k in chosen
+        ]
         return Windows(*(torch.stack(parts) for parts in zip(*windows, strict=True)))
 
-    def _window(self, sequence: FaceSequence, start: int, rng: np.random.Generator) -> tuple[Tensor, ...]:
-        first = start + HISTORY
-        drawn = np.arange(first, first + self.steps)
-        shown = np.arange(start, first)
+    def _window(
+        self, sequence: FaceSequence, start: int, alone: int, rng: np.random.Generator
+    ) -> tuple[Tensor, ...]:
+        first = start + HISTORY + alone
+        warm_up, drawn = np.arange(start + HISTORY, first), np.arange(first, first + self.steps)
+        shown = np.arange(start, start + HISTORY)
         if rng.random() < self.still:
             shown = np.repeat(rng.integers(len(sequence.frames)), HISTORY)
         history = unit(sequence.frames[shown])
@@ -125,9 +133,9 @@ class WindowSampler:
         size = sequence.frames.shape[-1]
         weights = [importance(sequence.landmarks[k], size, self.face, self.mouth) for k in drawn]
         return (
-            unit(sequence.conditions[np.concatenate([shown, drawn])]),
+            unit(sequence.conditions[np.concatenate([shown, warm_up, drawn])]),
             history,
-            unit(sequence.frames[start:first]),
+            unit(sequence.frames[first - HISTORY : first]),
             unit(sequence.frames[drawn]),
             torch.from_numpy(np.stack(weights)),
         )

@@ -71,11 +71,14 @@ class AdversarialTraining:
         self.schedule = schedule
 
     def roll_out(self, windows: Windows) -> list[Rendering]:
+        """The renderings of the frames to learn from, after drawing those before them without gradient."""
         history, made = windows.history, []
-        for k in range(windows.frames.shape[1]):
-            made.append(self.generator(windows.conditions[:, k : k + HISTORY + 1], history))
+        alone = windows.conditions.shape[1] - HISTORY - windows.frames.shape[1]
+        for k in range(alone + windows.frames.shape[1]):
+            with torch.set_grad_enabled(k >= alone):
+                made.append(self.generator(windows.conditions[:, k : k + HISTORY + 1], history))
             history = torch.cat([history[:, 1:], made[-1].frame.detach()[:, None]], 1)
-        return made
+        return made[alone:]
 
     def generator_loss(self, windows: Windows) -> dict[str, Tensor]:
         self.schedule.advance()
@@ -93,7 +96,7 @@ class AdversarialTraining:
             "drawn_recon": weighted_l1(drawn, real, weight),
             "flow_warp": functional.l1_loss(moved, real),
         }
-        maps = _in_order(windows.conditions[:, HISTORY:])
+        maps = _in_order(windows.conditions[:, -windows.frames.shape[1] :])
         judged = [predicted, drawn] if self.judge_drawn else [predicted]
         with torch.no_grad():
             truth = self.image(torch.cat([maps, real], 1))
@@ -110,7 +113,7 @@ class AdversarialTraining:
         if windows.drawn is None:
             raise ValueError("the discriminators judge what the generator drew: it must move before them")
         self._freeze(False)
-        maps = _in_order(windows.conditions[:, HISTORY:])
+        maps = _in_order(windows.conditions[:, -windows.frames.shape[1] :])
         real = self.image(torch.cat([maps, _in_order(windows.frames)], 1))
         made = self.image(torch.cat([maps, _in_order(windows.drawn)], 1))
         terms = {"image": (adversarial(real, real=True) + adversarial(made, real=False)) / 2}
@@ -165,7 +168,7 @@ class RendererStage(Stage):
         loss: weights of the generator's terms: recon, drawn_recon, flow_warp, image_gan, image_features,
             motion_gan, motion_features (with strides), perceptual (with weights).
         face, mouth: extra weight of pixels within the face and around the lips in reconstruction.
-        still, damaged: see `WindowSampler`.
+        still, damaged, warm_up: see `WindowSampler`.
         max_clips: training clips used, spread evenly over those there are; None for all.
         clip_frames: frames used of each clip, from its start; None for all.
         validate_every, validation_clips: steps between validations, and clips rolled out in each.
@@ -198,6 +201,7 @@ class RendererStage(Stage):
         mouth: float = 4.0,
         still: float = 0.3,
         damaged: float = 0.5,
+        warm_up: int = 8,
         max_clips: int | None = None,
         clip_frames: int | None = None,
         validate_every: int = 0,
@@ -225,7 +229,7 @@ class RendererStage(Stage):
         self.discriminator_learning_rate = discriminator_learning_rate
         self.loss = dict(loss)
         self.face, self.mouth = face, mouth
-        self.still, self.damaged = still, damaged
+        self.still, self.damaged, self.warm_up = still, damaged, warm_up
         self.max_clips = max_clips
         self.clip_frames = clip_frames
         self.validate_every = validate_every
@@ -236,7 +240,7 @@ class RendererStage(Stage):
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         sketch = self.sizes.sketch()
-        shortest = HISTORY + self.rollout
+        shortest = HISTORY + self.warm_up + self.rollout
         clips = _spread([clip for clip in data.train if clip.has("frames")], self.max_clips)
         sequences = [s for s in prepare(clips, sketch, self.clip_frames) if len(s.frames) >= shortest]
         if not sequences:
@@ -274,7 +278,14 @@ class RendererStage(Stage):
         schedule = Schedule([moves, answers], self.steps)
         training = AdversarialTraining(generator, image, temporal, perceptual, self.judge_drawn, schedule)
         sampler = WindowSampler(
-            sequences, self.batch, self.rollout, self.still, self.damaged, self.face, self.mouth
+            sequences=sequences,
+            batch=self.batch,
+            steps=self.rollout,
+            still=self.still,
+            damaged=self.damaged,
+            face=self.face,
+            mouth=self.mouth,
+            warm_up=self.warm_up,
         )
         run.fit(
             Training(

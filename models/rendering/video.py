@@ -59,7 +59,7 @@ def _write(container, frames: np.ndarray, waveform: np.ndarray | None, fps: int)
         audio.codec_context.thread_count = 1
         audio.codec_context.flags |= Flags.bitexact
     for index, pixels in enumerate(frames):
-        planes = cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2YUV_I420)
+        planes = np.asarray(cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_RGB2YUV_I420), np.uint8)
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = index
         frame.time_base = Fraction(1, fps)

@@ -16,7 +16,7 @@ import soxr
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from benchmark.data.preprocess.media import MAX_SECONDS, MediaError
+from benchmark.data.preprocess.media import MAX_SECONDS, MediaError, seconds
 from models.audio.framing import SAMPLE_RATE
 
 RESAMPLER = "soxr HQ, channels averaged"
@@ -91,9 +91,9 @@ def _refuse_cut_riff(path: Path) -> None:
             file.seek(length + length % 2, 1)
 
 
-def _refuse_long(path: Path, seconds: float) -> None:
-    if seconds > MAX_SECONDS:
-        raise MediaError(f"{path}: {seconds:.0f} s of sound; at most {MAX_SECONDS:.0f} s are allowed: cut it")
+def _refuse_long(path: Path, length: float) -> None:
+    if length > MAX_SECONDS:
+        raise MediaError(f"{path}: {length:.0f} s of sound; at most {MAX_SECONDS:.0f} s are allowed: cut it")
 
 
 def _with_av(path: Path) -> tuple[np.ndarray, int, float]:
@@ -118,12 +118,12 @@ def _decode(path: Path, container: InputContainer) -> tuple[np.ndarray, int, flo
         if frame.sample_rate != rate or frame.layout.nb_channels != channels:
             raise MediaError(f"{path}: rate or channels of the sound change in mid-stream")
         if start is None:
-            start = float(frame.pts * frame.time_base) if frame.pts is not None else 0.0
+            start = seconds(frame.pts, frame.time_base)
         blocks += [block.to_ndarray() for block in unify.resample(frame)]
         count += frame.samples
         _refuse_long(path, count / rate)
     blocks += [block.to_ndarray() for block in unify.resample(None)]
-    announced = float(stream.duration * stream.time_base) if stream.duration else 0.0
+    announced = seconds(stream.duration, stream.time_base)
     if count / rate < announced - TOLERANCE:
         found = f"{announced:.2f} s of sound announced, {count / rate:.2f} s found"
         raise MediaError(f"{path}: truncated: {found}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from benchmark.data.corpus import CorpusError
 
 MAX_SECONDS = 300.0
@@ -16,3 +18,8 @@ VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".fl
 
 class MediaError(CorpusError):
     """A recording that cannot be used; the message begins with its path."""
+
+
+def seconds(ticks: int | None, unit: Fraction | None) -> float:
+    """A container's time in seconds; 0 where it does not say."""
+    return float(ticks * unit) if ticks and unit else 0.0

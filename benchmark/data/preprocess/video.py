@@ -18,7 +18,13 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from benchmark.data.preprocess.media import MAX_FRAME_PIXELS, MAX_SECONDS, MAX_VIDEO_BYTES, MediaError
+from benchmark.data.preprocess.media import (
+    MAX_FRAME_PIXELS,
+    MAX_SECONDS,
+    MAX_VIDEO_BYTES,
+    MediaError,
+    seconds,
+)
 from models.audio.framing import FRAMES_PER_SECOND
 
 MAX_GAP = 0.5
@@ -54,9 +60,7 @@ def write_frames(path: Path, out: BinaryIO, progress: Callable[[], None]) -> Vid
         raise MediaError(f"{path}: the video cannot be decoded: {error.strerror}") from error
 
 
-def _write(
-    path: Path, container: InputContainer, out: BinaryIO, progress: Callable[[], None]
-) -> Video:
+def _write(path: Path, container: InputContainer, out: BinaryIO, progress: Callable[[], None]) -> Video:
     stream = container.streams.video[0]
     _refuse_large(path, stream)
     stream.codec_context.thread_count = 1
@@ -92,13 +96,13 @@ def _pictures(
     for index, frame in enumerate(container.decode(stream)):
         if frame.is_corrupt:
             raise MediaError(f"{path}: frame {index} is damaged")
-        time = index * step if frame.pts is None else float(frame.pts * frame.time_base)
+        time = index * step if frame.pts is None else seconds(frame.pts, frame.time_base)
         if last is not None and not 0 < time - last <= max(MAX_GAP, 1.5 * step):
             raise MediaError(
                 f"{path}: the clock moves from {last:.3f} s to {time:.3f} s between frames {index - 1} and "
                 f"{index}: video is missing or out of order"
             )
-        length = float(frame.duration * frame.time_base) if frame.duration else step
+        length = seconds(frame.duration, frame.time_base) or step
         yield time, min(length, MAX_GAP), _rgb(path, frame, stream.sample_aspect_ratio)
         last = time
 
@@ -128,14 +132,9 @@ def _refuse_large(path: Path, stream: av.VideoStream) -> None:
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > MAX_FRAME_PIXELS:
         raise MediaError(f"{path}: frames of {width}x{height} are larger than allowed")
-    seconds = _announced(stream)
-    if seconds > MAX_SECONDS:
-        raise MediaError(f"{path}: {seconds:.0f} s of video; at most {MAX_SECONDS:.0f} s are allowed: cut it")
-
-
-def _announced(stream: av.VideoStream) -> float:
-    """Seconds of video by the stream's header; 0 where it does not say."""
-    return float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+    length = seconds(stream.duration, stream.time_base)
+    if length > MAX_SECONDS:
+        raise MediaError(f"{path}: {length:.0f} s of video; at most {MAX_SECONDS:.0f} s are allowed: cut it")
 
 
 def _refuse_cut(
@@ -143,12 +142,12 @@ def _refuse_cut(
     container: InputContainer,
     stream: av.VideoStream,
     found: int,
-    seconds: float,
+    length: float,
 ) -> None:
-    announced, tolerance = _announced(stream), TOLERANCE
+    announced, tolerance = seconds(stream.duration, stream.time_base), TOLERANCE
     if not announced and container.duration:
         # Matroska states the length of the whole file only, and the sound may outlast the pictures.
         announced, tolerance = container.duration / av.time_base, MAX_GAP
-    if found < stream.frames or seconds < announced - tolerance:
+    if found < stream.frames or length < announced - tolerance:
         frames = f"{stream.frames} frames" if stream.frames else f"{announced:.2f} s"
-        raise MediaError(f"{path}: truncated: {frames} announced, {found} frames ({seconds:.2f} s) found")
+        raise MediaError(f"{path}: truncated: {frames} announced, {found} frames ({length:.2f} s) found")

@@ -37,8 +37,9 @@ class Atlas:
             EAR: _flat(tuple(np.array(identity.skin) * (0.98, 0.90, 0.88))), HAIR: _paint_hair(identity),
             CLOTHES: _paint_clothes(identity),
         }  # fmt: skip
-        self.pixels = np.zeros((height, width + tile * 2, 3), np.float32)
-        self.pixels[:, :width] = skin
+        rows = -(-len(tiles) // 2)
+        self.pixels = np.zeros((max(height, rows * tile), width + tile * 2, 3), np.float32)
+        self.pixels[:height, :width] = skin
         self._skin_scale = PAINT * scale
         self._tile = tile
         self._origin: dict[int, tuple[int, int]] = {}

@@ -77,6 +77,13 @@ def test_the_strongest_intensity_only_keeps_neutral() -> None:
     assert all(c.intensity == 3 or c.emotion == "neutral" for c in split.train)
 
 
+def test_few_shared_sentences_are_left_to_pair() -> None:
+    split = split_corpus(Listed(everyone(shared=2, other=8)), test_shared=2, test_other=1)
+    kinds = [c.sentence[0] for c in split.train]
+    assert kinds.count("s") == 3
+    assert len({c.sentence for c in split.test}) == 3
+
+
 def test_fewer_training_sentences_leave_the_test_as_it_is() -> None:
     whole, few = split_corpus(Listed(everyone())), split_corpus(Listed(everyone()), train_sentences=2)
     assert few.test == whole.test
@@ -124,7 +131,7 @@ def test_an_unknown_subject_is_named() -> None:
 
 def test_more_sentences_than_there_are_is_refused() -> None:
     with pytest.raises(CorpusError, match="sentences asked for"):
-        split_corpus(Listed(everyone(shared=1)), test_shared=5)
+        split_corpus(Listed(everyone(shared=1)), test_shared=50)
 
 
 def test_chosen_sentences_do_not_depend_on_the_order() -> None:
