@@ -8,6 +8,7 @@ nor Hydra.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -142,7 +143,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
         RecordsError: two rows share a key.
     """
     rows = sorted(records)
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in itertools.pairwise(rows):
         if before == after:
             raise RecordsError(f"two records share the key {before}")
     write_text(path, "".join(json.dumps(_compact(row), sort_keys=True) + "\n" for row in rows))

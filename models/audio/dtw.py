@@ -85,7 +85,7 @@ def _search_city_block(x, y_columns, diagonal_weight):  # pragma: no cover - com
 
 @njit(cache=True)
 def _search(cost, diagonal_weight):  # pragma: no cover - compiled
-    """The cost of the best path, and for each cell its predecessor: 0 diagonal, 1 (i - 1, j), 2 (i, j - 1)."""
+    """`_search` with each row of local costs made where it is needed, sparing the matrix."""
     n, m = cost.shape
     steps = np.empty((n, m), np.uint8)
     entry, total, previous = np.empty(m), np.empty(m), np.empty(m)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ from models.disentangle.decoder import Decoder
 from models.disentangle.emotion import EmotionClassifier, classifier_file
 from models.losses import Distance, distance_named, require_known_terms
 from models.method import Player, Stage, StageRun, Training, TrainingData
+from models.optimisation import adam, refresh_batch_norm
 
 TERMS = ("cross_recon", "self_recon", "emotion_class", "content_match")
 """The terms of L_dis."""
@@ -185,6 +187,7 @@ class DisentangleStage(Stage):
     steps: int = 600
     batch: int = 16
     learning_rate: float = 1e-3
+    decay: bool = True
     validate_every: int = 150
     validation_draws: int = 512
 
@@ -200,14 +203,22 @@ class DisentangleStage(Stage):
         initialise.normal(model.decoder.layers[-1], generator)
         load_module(classifier_file(inputs["emotion_classifier"]), model.emotion)
         model.to(run.device)
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
+        optimizer = adam(
+            model.parameters(), learning_rate=self.learning_rate, steps=self.steps, decay=self.decay
+        )
 
         def loss(grid: Grid) -> Mapping[str, Tensor]:
             return sampling.terms(model, grid, distance)
 
         held_out = self._validation_grids(inputs["pairs"], sampling, run)
 
+        rng = run.generator("batch statistics")
+        calibration = [sampling.draw(pairs, 32, rng) for _ in range(16)]
+
         def validate() -> Mapping[str, float]:
+            refresh_batch_norm(model, (partial(loss, grid) for grid in calibration))
+            if not held_out:
+                return {}
             sums = dict.fromkeys(TERMS, 0.0)
             for grid in held_out:
                 for name, term in loss(grid).items():
@@ -220,7 +231,7 @@ class DisentangleStage(Stage):
                 players=[Player("disentangler", optimizer, loss, weights)],
                 batch=lambda rng: sampling.draw(pairs, self.batch, rng),
                 steps=self.steps,
-                validate=validate if held_out else None,
+                validate=validate,
                 validate_every=self.validate_every,
                 select_by="total" if held_out else None,
             )

@@ -8,6 +8,7 @@ Source: EVP (Ji et al., CVPR 2021), section 3.2; layer sizes as released.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from models import initialise
 from models.artefacts import save_module
 from models.audio.features import WindowBank, load_features
 from models.method import Player, Stage, StageRun, Training, TrainingData
+from models.optimisation import adam, refresh_batch_norm
 from models.types import Clip
 
 _FILE = "classifier.safetensors"
@@ -89,6 +91,7 @@ class EmotionClassifierStage(Stage):
         steps: int = 600,
         batch: int = 32,
         learning_rate: float = 1e-3,
+        decay: bool = True,
         validate_every: int = 150,
         validation_windows: int = 1024,
     ) -> None:
@@ -96,6 +99,7 @@ class EmotionClassifierStage(Stage):
         self.steps = steps
         self.batch = batch
         self.learning_rate = learning_rate
+        self.decay = decay
         self.validate_every = validate_every
         self.validation_windows = validation_windows
 
@@ -116,14 +120,23 @@ class EmotionClassifierStage(Stage):
         def loss(examples: tuple[Tensor, Tensor]) -> Mapping[str, Tensor]:
             return {"emotion_class": F.cross_entropy(model(examples[0]), examples[1])}
 
-        optimizer = torch.optim.Adam(model.parameters(), lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
+        optimizer = adam(
+            model.parameters(), learning_rate=self.learning_rate, steps=self.steps, decay=self.decay
+        )
+        rng = run.generator("batch statistics")
+        calibration = [draw(rng)[0] for _ in range(16)]
+
+        def validate() -> Mapping[str, float]:
+            refresh_batch_norm(model, (partial(model, windows) for windows in calibration))
+            return _scores(model, held_out, chosen) if len(chosen) else {}
+
         run.fit(
             Training(
                 modules={"classifier": model},
                 players=[Player("classifier", optimizer, loss)],
                 batch=draw,
                 steps=self.steps,
-                validate=(lambda: _scores(model, held_out, chosen)) if len(chosen) else None,
+                validate=validate,
                 validate_every=self.validate_every,
                 select_by="emotion_class" if len(chosen) else None,
             )

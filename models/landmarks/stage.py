@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from models.landmarks.predictor import POOLINGS, LandmarkPredictor, encode, mean
 from models.landmarks.topology import IBUG68
 from models.losses import require_known_terms, velocity_error
 from models.method import Player, Stage, StageRun, Training, TrainingData
+from models.optimisation import adam, refresh_batch_norm
 from models.types import Clip
 
 TERMS = ("coeffs", "mouth", "velocity")
@@ -62,6 +64,7 @@ class LandmarksStage(Stage):
     steps: int = 1200
     batch: int = 16
     learning_rate: float = 1e-3
+    decay: bool = True
     validate_every: int = 200
     validation_clips: int = 24
 
@@ -99,14 +102,22 @@ class LandmarksStage(Stage):
         held_out = [held_out[i] for i in _spread(len(held_out), self.validation_clips)]
         predictor = self._predictor(network, pca, {})
         moving = list(network.parameters()) if self.fine_tune else _decoder_parameters(network)
-        optimizer = torch.optim.Adam(moving, lr=self.learning_rate, betas=(0.5, 0.999), fused=True)
+        optimizer = adam(moving, learning_rate=self.learning_rate, steps=self.steps, decay=self.decay)
+        rng = run.generator("batch statistics")
+        calibration = [sequences.draw(rng) for _ in range(16)] if self.fine_tune else []
+
+        def validate() -> Mapping[str, float]:
+            if self.fine_tune:
+                refresh_batch_norm(network, (partial(inputs_of, batch) for batch in calibration))
+            return _mouth_distance(predictor, held_out) if held_out else {}
+
         run.fit(
             Training(
                 modules={"network": network if self.fine_tune else _DecoderOnly(network)},
                 players=[Player("landmarks", optimizer, loss, weights)],
                 batch=sequences.draw,
                 steps=self.steps,
-                validate=(lambda: _mouth_distance(predictor, held_out)) if held_out else None,
+                validate=validate,
                 validate_every=self.validate_every,
                 select_by="mouth_distance" if held_out else None,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def test_phones_cover_the_waveform(corpus: SyntheticSpeech) -> None:
     phones = corpus.phones(clip)
     assert phones[0].start == 0
     assert phones[-1].end == pytest.approx(len(clip.waveform) / 16000)
-    assert all(a.end == b.start for a, b in zip(phones, phones[1:], strict=False))
+    assert all(a.end == b.start for a, b in itertools.pairwise(phones))
     assert len(clip.waveform) % 640 == 0
 
 
