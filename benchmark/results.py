@@ -121,7 +121,7 @@ def _manifest(
     return Manifest(
         suite=settings.suite,
         corpus=study.corpus.name,
-        corpus_description=" ".join((type(study.corpus).__doc__ or "").split("\n\n")[0].split()),
+        corpus_description=study.corpus.description,
         protocols={m.id: info(m) for m in METRICS if m.id in used},
         methods={c.variant.row: RowInfo(c.variant.label, c.variant.kind, c.variant.asks) for c in plan.cells},
         conditions={name: CONDITIONS[name] for name in conditions},

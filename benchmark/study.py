@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from benchmark.config import Settings, instantiate
-from benchmark.data.corpus import Corpus, Split, split_corpus
+from benchmark.data.corpus import Corpus, CorpusError, Split, split_corpus
 from benchmark.data.items import Item, build_items, clips_to_prepare, film
 from benchmark.data.views import SubjectData
 from benchmark.errors import ConfigError
@@ -55,6 +55,11 @@ class Study:
             corpus = instantiate(self.config.face, "face", corpus=corpus)
         if not isinstance(corpus, Corpus):
             raise ConfigError(f"data._target_: {type(corpus).__name__} is not a corpus")
+        if not corpus.has_landmarks:
+            raise CorpusError(
+                f"{corpus.name} is speech without faces: expected video, or phone times to move a face with; "
+                "add face=parametric (data=emodb and data=ravdess) or choose another corpus"
+            )
         return corpus
 
     @cached_property

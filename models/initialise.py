@@ -27,7 +27,7 @@ def kaiming(module: nn.Module, generator: torch.Generator) -> None:
 
 
 def uniform(module: nn.Module, generator: torch.Generator) -> None:
-    """PyTorch's default for linear and LSTM layers, U(-1/sqrt(fan), 1/sqrt(fan)): EVP's audio to landmarks."""
+    """PyTorch's default of linear and LSTM layers, U(-1/sqrt(fan), 1/sqrt(fan)): audio to landmarks."""
     for part in module.modules():
         if isinstance(part, (nn.Linear, nn.LSTM)):
             bound = 1 / math.sqrt(part.hidden_size if isinstance(part, nn.LSTM) else part.in_features)

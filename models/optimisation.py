@@ -16,8 +16,8 @@ def adam(
 ) -> torch.optim.Optimizer:
     """EVP's Adam. With `decay` the rate falls linearly to zero over the second half of `steps`.
 
-    The release keeps its rate over a hundred epochs; short trainings end in a better place with the decay. The
-    rate follows from the optimizer's own step count, so a resumed training continues it.
+    The release keeps its rate over a hundred epochs; short trainings end better with the decay.
+    The rate follows from the optimizer's own step count, so a resumed training continues it.
     """
     optimizer = torch.optim.Adam(parameters, lr=learning_rate, betas=BETAS, fused=True)
     if decay:
@@ -36,8 +36,8 @@ def adam(
 def refresh_batch_norm(module: nn.Module, passes: Iterable[Callable[[], object]]) -> None:
     """Replace the running statistics of batch norms by the averages over these forward passes.
 
-    Running averages lag behind weights that move fast: after a few hundred steps at a high rate, a network that
-    fits its training batches can be at chance in eval mode. Modules end in eval mode.
+    Running averages lag behind weights that move fast: after a few hundred steps at a high rate, a network
+    that fits its training batches can be at chance in eval mode. Modules end in eval mode.
     """
     norms = [part for part in module.modules() if isinstance(part, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]

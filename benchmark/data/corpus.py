@@ -28,10 +28,14 @@ class Corpus(ABC):
     """A set of clips. Constructed from its YAML, with keyword-only arguments."""
 
     name: str
+    description: str
+    """One sentence for the report: what it is, and whose."""
     emotions: tuple[str, ...]
     """Labels in their fixed order; empty where the corpus has no emotion labels."""
     has_frames: bool
     """Whether clips can be prepared with video frames."""
+    has_landmarks: bool = True
+    """False for speech alone, which needs `face=parametric` to be a benchmark of faces."""
     default_subject: str | None
     """The speaker whose models are trained by default; None pools all speakers (tiny corpora)."""
 

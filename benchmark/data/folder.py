@@ -60,6 +60,7 @@ class Folder(Corpus):
     """
 
     name = "folder"
+    description = "Recordings from a folder of the user's."
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class Folder(Corpus):
         self.emotions = tuple(e for e in emotions if e in found)
         if self.emotions and None in found:
             raise CorpusError(f"{table}: some rows have an emotion and some have none; label all or none")
+        self.has_landmarks = self.has_frames
         self._preprocess = Preprocess(detector=detector, size=frame_size) if self.has_frames else None
         self.default_subject = fullest_speaker(self.clips())
 

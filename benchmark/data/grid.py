@@ -55,6 +55,7 @@ class Grid(Corpus):
     """
 
     name = "grid"
+    description = "GRID: video of speakers reading short commands without emotion (Cooke et al., 2006)."
     emotions: tuple[str, ...] = ()
     has_frames = True
 

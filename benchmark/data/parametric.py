@@ -71,6 +71,7 @@ class Parametric(Corpus):
             )
         self.speech = corpus
         self.name = corpus.name
+        self.description = f"{corpus.description} Shown by a parametric 3D head, so every landmark is exact."
         self.emotions = corpus.emotions
         self.default_subject = corpus.default_subject
         self.frame_size = frame_size

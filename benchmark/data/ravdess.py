@@ -62,8 +62,10 @@ class Ravdess(Corpus):
     """The recordings at `root`. The default subject is the speaker with the most, the first by number."""
 
     name = "ravdess"
+    description = "RAVDESS speech: two English sentences spoken by actors (Livingstone & Russo, 2018)."
     emotions = tuple(sorted(EMOTIONS))
     has_frames = False
+    has_landmarks = False
     timing = "synthesised statement aligned by DTW"
     """Where `phones` come from; also stored with each clip as `timing_source`."""
 

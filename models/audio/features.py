@@ -1,4 +1,4 @@
-"""The MFCC of training and validation clips, computed once, and the bank that batches are gathered from.
+"""The MFCC of all clips of a study, computed once, and the bank that batches are gathered from."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def mel_filters() -> np.ndarray:
 
 @cache
 def _energy_weights() -> np.ndarray:
-    """(514, 27): from the squared real and imaginary parts of the bins to 26 filter energies and their total."""
+    """(514, 27): from squared real and imaginary parts to 26 filter energies and the total energy."""
     columns = np.vstack([mel_filters(), np.ones(NUM_FFT // 2 + 1)]).T / NUM_FFT
     return np.ascontiguousarray(columns.repeat(2, axis=0), np.float32)
 

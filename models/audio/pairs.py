@@ -58,8 +58,8 @@ class PairsStage(Stage):
             groups = self._groups(clips, data.emotions)
             if name == "train" and not groups:
                 raise ValueError(
-                    "no training sentence was spoken with two emotions by one speaker, so there is nothing to "
-                    "pair; cross-reconstruction needs such sentences"
+                    "no training sentence was spoken with two emotions by one speaker: nothing can be "
+                    "paired, and cross-reconstruction needs such sentences"
                 )
             sentences = []
             for group in groups:

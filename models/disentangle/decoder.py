@@ -14,7 +14,7 @@ OUTPUT_RANGE = 90.0
 
 
 class Decoder(nn.Module):
-    """Embeddings -> MFCC window. The defaults are the paper's sizes; `width` is that of the last hidden layer."""
+    """Embeddings -> MFCC window. The defaults are the paper's; `width` is that of the last hidden layer."""
 
     def __init__(self, *, content_dim: int = 256, emotion_dim: int = 128, width: int = 32) -> None:
         super().__init__()

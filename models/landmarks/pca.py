@@ -26,7 +26,7 @@ class LandmarkPCA:
 
     @classmethod
     def fit(cls, landmarks: np.ndarray, num_components: int = NUM_COMPONENTS) -> LandmarkPCA:
-        """Fit to (frames, points, 2) pixels. The sign of a component is such that its largest entry is positive.
+        """Fit to (frames, points, 2) pixels. A component's largest entry is positive.
 
         Raises:
             ValueError: too few frames, or frames with NaN.

@@ -24,7 +24,7 @@ class LandmarkPredictor:
     """A trained audio-to-landmark network with its PCA.
 
     Args:
-        network: in eval mode.
+        network: in eval mode when it is asked to predict.
         pca: of the subject that the network was trained for.
         pooling: "mean" gives all frames the mean emotion embedding of the emotional utterance; "none", as
             released, frame i that of its window i, the last one held where the utterance is shorter.
@@ -41,7 +41,7 @@ class LandmarkPredictor:
         use_emotion: bool,
         codes: dict[str, np.ndarray],
     ) -> None:
-        self.network = network.eval()
+        self.network = network
         self.pca = pca
         self.pooling = pooling
         self.use_emotion = use_emotion
@@ -112,7 +112,7 @@ class LandmarkPredictor:
         load_module(directory / "network.safetensors", network)
         pca = LandmarkPCA.load(directory / "pca.safetensors")
         codes = load_arrays(directory / "codes.safetensors")
-        return cls(network.to(device), pca, pooling=pooling, use_emotion=use_emotion, codes=codes)
+        return cls(network.to(device).eval(), pca, pooling=pooling, use_emotion=use_emotion, codes=codes)
 
     def _windows(self, waveform: np.ndarray) -> Tensor:
         device = next(self.network.parameters()).device

@@ -111,6 +111,7 @@ class LandmarksStage(Stage):
                 refresh_batch_norm(network, (partial(inputs_of, batch) for batch in calibration))
             return _mouth_distance(predictor, held_out) if held_out else {}
 
+        network.train(self.fine_tune)
         run.fit(
             Training(
                 modules={"network": network if self.fine_tune else _DecoderOnly(network)},
@@ -316,7 +317,7 @@ def _spread(available: int, wanted: int) -> np.ndarray:
 
 
 def _mouth_distance(predictor: LandmarkPredictor, clips: Sequence[Clip]) -> Mapping[str, float]:
-    """Mean distance of mouth and face landmarks over whole utterances, in pixels; each clip counts equally."""
+    """Mean distance of mouth and face landmarks over whole utterances, in pixels, the mean of the clips' means."""
     mouths, faces = [], []
     for clip in clips:
         truth = _truth(clip)

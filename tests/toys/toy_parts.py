@@ -35,6 +35,7 @@ class ToyCorpus(Corpus):
     """Three speakers, six sentences, three emotions, no video."""
 
     name = "toy"
+    description = "Random landmarks and noise."
     has_frames = False
     default_subject = "A"
 

@@ -41,6 +41,7 @@ class SyntheticSpeech(Corpus):
     """
 
     name = "synthetic"
+    description = "Embedded corpus: natural English speech, synthesised and edited to eight emotions."
     has_frames = False
 
     def __init__(

@@ -19,6 +19,7 @@ class Listed(Corpus):
     """A corpus that is nothing but its list."""
 
     name = "listed"
+    description = "A list."
     has_frames = True
 
     def __init__(self, clips: list[Clip], emotions=EMOTIONS, subject: str | None = "A", knows_all: bool = True):
