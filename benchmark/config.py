@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -275,7 +276,19 @@ def _resolved(cfg: DictConfig, key: str) -> dict[str, Any]:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{key}: expected a mapping, got {tree!r}")
+    _check_finite(tree, key)
     return {str(k): v for k, v in tree.items()}
+
+
+def _check_finite(tree: Any, path: str) -> None:
+    if isinstance(tree, Mapping):
+        for key, value in tree.items():
+            _check_finite(value, f"{path}.{key}")
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            _check_finite(value, f"{path}[{index}]")
+    elif isinstance(tree, float) and not math.isfinite(tree):
+        raise ConfigError(f"{path}: expected a finite number, got {tree}")
 
 
 def _typed(cfg: DictConfig, key: str, kind: type | tuple[type, ...], optional: bool = False) -> Any:

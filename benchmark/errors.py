@@ -36,6 +36,14 @@ class StageError(BenchmarkError):
     """A stage that breaks its contract with the harness."""
 
 
+class UnusableInput(StageError):
+    """A stage that another one reads is damaged or gone: it has to be computed again."""
+
+    def __init__(self, folder: str, reason: str) -> None:
+        super().__init__(f"{folder} {reason}")
+        self.folder = folder
+
+
 class NonFiniteLoss(BenchmarkError):
     """A loss term, gradient or validation value that is NaN or infinite."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,12 +12,15 @@ from typing import Any
 from benchmark import config
 from benchmark.config import Settings
 from benchmark.errors import INTERRUPTED, Interrupted, StorageError
-from benchmark.plan import Cell, Job, Plan
+from benchmark.plan import Job, Plan
 from benchmark.progress import Display, Estimates
 from benchmark.records import write_text
 from benchmark.study import StudyConfig
 from benchmark.training.stage_cache import past_seconds
-from benchmark.workers import Done, Failed, Pool, Progressed, Said, WorkerSetup
+from benchmark.workers import Done, Failed, Pool, Progressed, Refused, Said, WorkerSetup
+
+MAX_REFUSALS = 2
+"""How often the same job may send the same input back before it fails."""
 
 
 @dataclass
@@ -115,61 +119,100 @@ def do_jobs(settings: Settings, plan: Plan, jobs: Sequence[Job], mirrors: Mappin
         return outcome
     estimates = Estimates(past_seconds(settings.out / "stages"))
     ways = longest_ways(every, estimates.seconds)
-    waiting = {job.key: job for job in sorted(every, key=lambda j: -ways[j.key])}
+    known = {**plan.jobs, **{job.key: job for job in mirrors.values()}}
+    queue = Queue(known, {job.key: job for job in sorted(every, key=lambda j: -ways[j.key])})
     with (
         Display(every, settings.workers, estimates) as display,
         Pool(settings.workers, worker_setup(settings)) as pool,
     ):
-        while waiting or pool.running:
-            _submit(pool, waiting, outcome, {j.key for j in every}, display)
+        while queue.waiting or pool.running:
+            _submit(pool, queue, display)
             for event in pool.events(timeout=0.5):
-                _take(event, settings, plan, outcome, display)
-            _give_up(waiting, {**plan.jobs, **{m.key: m for m in mirrors.values()}}, outcome, display)
+                _take(event, settings, queue, outcome, display)
+            _give_up(queue, outcome, display)
     return outcome
 
 
-def _submit(
-    pool: Pool, waiting: dict[str, Job], outcome: Outcome, all_keys: set[str], display: Display
-) -> None:
-    done = set(outcome.done)
-    for key, job in list(waiting.items()):
+@dataclass
+class Queue:
+    """Jobs that are still to do, in the order of their urgency."""
+
+    known: Mapping[str, Job]
+    waiting: dict[str, Job]
+    unfinished: set[str] = field(init=False)
+    """Keys of jobs that wait or run; what is not in it is taken to be there."""
+    _refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.unfinished = set(self.waiting)
+
+    def ready(self, job: Job) -> bool:
+        return self.unfinished.isdisjoint(job.needs)
+
+    def again(self, key: str, needed: str) -> list[Job]:
+        """Put a job back behind one that it cannot read; what that adds, or [] to give up."""
+        self._refusals[key, needed] += 1
+        if self._refusals[key, needed] > MAX_REFUSALS or needed not in self.known:
+            return []
+        prepared = [k for k in self.known[needed].needs if self.known[k].kind == "prepare"]
+        fresh = [self.known[k] for k in (*prepared, needed) if k not in self.unfinished]
+        first = {job.key: job for job in (*fresh, self.known[key])}
+        self.waiting = {**first, **{k: job for k, job in self.waiting.items() if k not in first}}
+        self.unfinished.update(first)
+        return [self.known[needed], *fresh]
+
+
+def _submit(pool: Pool, queue: Queue, display: Display) -> None:
+    for key, job in list(queue.waiting.items()):
         if not pool.free:
             return
-        if all(need in done or need not in all_keys for need in job.needs):
-            del waiting[key]
+        if queue.ready(job):
+            del queue.waiting[key]
             display.begin(key)
             pool.submit(job)
 
 
-def _take(event: Any, settings: Settings, plan: Plan, outcome: Outcome, display: Display) -> None:
+def _take(event: Any, settings: Settings, queue: Queue, outcome: Outcome, display: Display) -> None:
+    if isinstance(event, Refused):
+        fresh = queue.again(event.key, event.input)
+        if fresh:
+            display.again(event.key, fresh, event.reason)
+            return
+        event = Failed(event.key, event.reason)
     if isinstance(event, Progressed):
         display.progress(event.key, event.done, event.total)
     elif isinstance(event, Said):
         display.say(event.message)
-    elif isinstance(event, Done):
+    elif isinstance(event, Done | Failed):
+        queue.unfinished.discard(event.key)
+        _end(event, settings, outcome, display)
+
+
+def _end(event: Done | Failed, settings: Settings, outcome: Outcome, display: Display) -> None:
+    if isinstance(event, Done):
         outcome.done.append(event.key)
         display.end(event.key, event.seconds)
-    elif isinstance(event, Failed):
-        if event.key.startswith("mirror-"):
-            outcome.warnings.append(f"not mirrored: {event.reason}")
-            outcome.done.append(event.key)
-            display.end(event.key, 0.0, note="not mirrored")
-            return
-        if event.storage:
-            raise StorageError(event.reason)
+    elif event.key.startswith("mirror-"):
+        outcome.warnings.append(f"not mirrored: {event.reason}")
+        outcome.done.append(event.key)
+        display.end(event.key, 0.0, note="not mirrored")
+    elif event.storage:
+        raise StorageError(event.reason)
+    else:
         outcome.failures[event.key] = event.reason
         if event.trace:
             write_text(settings.run_directory / "failures" / f"{event.key}.txt", event.trace)
         display.end(event.key, None, note=event.reason)
 
 
-def _give_up(waiting: dict[str, Job], jobs: Mapping[str, Job], outcome: Outcome, display: Display) -> None:
+def _give_up(queue: Queue, outcome: Outcome, display: Display) -> None:
     if not outcome.failures:
         return
-    for key in list(waiting):
-        reason = outcome.reason(key, jobs)
+    for key in list(queue.waiting):
+        reason = outcome.reason(key, queue.known)
         if reason is not None:
-            del waiting[key]
+            del queue.waiting[key]
+            queue.unfinished.discard(key)
             display.end(key, None, note=reason)
 
 
@@ -181,7 +224,3 @@ def failed_cells(plan: Plan, outcome: Outcome) -> dict[str, str]:
         if reason is not None:
             found[cell.name] = reason
     return found
-
-
-def cell_done(cell: Cell, failed: Mapping[str, str]) -> bool:
-    return cell.name not in failed

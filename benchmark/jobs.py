@@ -16,7 +16,7 @@ import torch
 from benchmark import scoring
 from benchmark.config import instantiate
 from benchmark.data.items import Item, to_request
-from benchmark.errors import Interrupted, StageError, storage_error
+from benchmark.errors import Interrupted, StageError, UnusableInput, storage_error
 from benchmark.plan import Job
 from benchmark.seeding import derive_seed, generator, torch_generator
 from benchmark.study import Study
@@ -124,10 +124,10 @@ def run_job(job: Job, around: Surroundings) -> None:
         raise StageError(f"job {job.key} has no folder")
     try:
         with folder.locked(around.check):
-            if folder.is_complete():
+            if folder.is_complete() and not _set_aside(folder, around):
                 folder.discard_work()
                 return
-            inputs = {key: _sound(around, key, name) for key, name in job.payload["inputs"].items()}
+            inputs = {key: _sound(around, name) for key, name in job.payload["inputs"].items()}
             started = time.monotonic()
             folder.begin()
             _seed_globals(job)
@@ -140,24 +140,36 @@ def run_job(job: Job, around: Surroundings) -> None:
         raise storage_error(error, f"computing {folder.path.name}") from error
 
 
+def _set_aside(folder: StageFolder, around: Surroundings) -> bool:
+    """Move a complete but damaged folder out of the way; whether there was reason to."""
+    damage = folder.damage()
+    if damage is None:
+        return False
+    around.say(f"{folder.path.name} was damaged ({damage}) and is now {folder.quarantine().name}")
+    return True
+
+
 @cache
 def _verified(path: Path, written: int) -> None:
     """Check a folder's digests, once a process."""
     name, _, identity = path.name.rpartition("-")
-    folder = StageFolder(path.parent, name, identity)
-    damage = folder.damage()
+    damage = StageFolder(path.parent, name, identity).damage()
     if damage is not None:
-        place = folder.quarantine()
-        raise StageError(
-            f"{path.name} was damaged ({damage}) and is now {place.name}: run the same command again"
-        )
+        raise UnusableInput(path.name, f"is damaged ({damage})")
 
 
-def _sound(around: Surroundings, key: str, name: str) -> Path:
+def _sound(around: Surroundings, name: str) -> Path:
+    """The folder of what a job reads.
+
+    Raises:
+        UnusableInput: it is gone, or its files are not what was written.
+    """
     path = around.stages / name
-    if not path.is_dir():
-        raise StageError(f"the result of {key} has vanished: expected {path}; run the same command again")
-    _verified(path, path.stat().st_mtime_ns)
+    try:
+        written = path.stat().st_mtime_ns
+    except FileNotFoundError as error:
+        raise UnusableInput(name, "has vanished") from error
+    _verified(path, written)
     return path
 
 

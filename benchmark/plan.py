@@ -346,10 +346,14 @@ def needed_jobs(plan: Plan, stages: Path) -> list[Job]:
     """What has to be done, upstream before downstream: nothing that is there, nothing that only feeds it."""
     wanted: set[str] = set()
 
+    def suspect(job: Job, folder: StageFolder) -> bool:
+        # Scores go into the records without a job that would look at their digests.
+        return job.kind in ("score", "truth") and folder.damage() is not None
+
     def want(key: str) -> None:
         job = plan.jobs[key]
         folder = job.folder(stages)
-        if key in wanted or (folder is not None and folder.is_complete()):
+        if key in wanted or (folder is not None and folder.is_complete() and not suspect(job, folder)):
             return
         wanted.add(key)
         for need in job.needs:

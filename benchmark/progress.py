@@ -93,6 +93,15 @@ class Display:
             self.say(f"[{len(self.finished)}/{len(self.jobs)}] {key}: {took}{note and f' ({note})'}{left}")
         self._refresh()
 
+    def again(self, key: str, jobs: Iterable[Job], reason: str) -> None:
+        """A job goes back to wait for `jobs`, which have to be done again."""
+        self.shares.pop(key, None)
+        for job in jobs:
+            self.jobs[job.key] = job
+            self.finished.discard(job.key)
+        self.say(f"{reason}: it is computed again")
+        self._refresh()
+
     def say(self, message: str) -> None:
         self.console.print(escape(message))
 

@@ -123,8 +123,13 @@ class Manifest:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write whole or not at all: temporary sibling, flush, fsync, rename."""
+    """Write whole or not at all: temporary sibling, flush, fsync, rename.
+
+    A file that holds this text already is not touched.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_file() and path.read_bytes() == text.encode():
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", newline="\n") as stream:

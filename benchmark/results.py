@@ -81,18 +81,9 @@ def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> 
         notes += scores["notes"]
         _add_confusion(confusion, cell, scores["judged"])
     directory = settings.run_directory
-    _unless_same(directory / RECORDS, lambda path: write_records(path, records))
+    write_records(directory / RECORDS, records)
     manifest = _manifest(settings, plan, failed, tuple(dict.fromkeys(notes)), confusion, records)
-    _unless_same(directory / MANIFEST, lambda path: write_manifest(path, manifest))
-
-
-def _unless_same(path: Path, write: Any) -> None:
-    fresh = path.with_name(f".{path.name}.new")
-    write(fresh)
-    if path.is_file() and path.read_bytes() == fresh.read_bytes():
-        fresh.unlink()
-    else:
-        fresh.replace(path)
+    write_manifest(directory / MANIFEST, manifest)
 
 
 def _add_confusion(confusion: dict[str, Any], cell: Cell, judged: Mapping[str, Any]) -> None:

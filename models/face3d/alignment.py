@@ -120,6 +120,23 @@ class PoseSwap:
         return alignment.apply(alignment.similarity(anchors @ projected, anchors @ target), projected)
 
 
+def frontalise(landmarks: np.ndarray, model: FaceModel) -> np.ndarray:
+    """Stabilised landmarks (time, 68, 2) of the same face looking straight ahead; missing frames stay NaN.
+
+    A similarity cannot take out a head's turning and nodding. The fitted head can: it is projected without its
+    rotation, its residual carried along.
+
+    Raises:
+        ValueError: no frame has a face.
+    """
+    complete = alignment.fill_missing(landmarks)
+    fitted = fit(model, complete)
+    points = fitted.points() + residual_offsets(fitted, complete)
+    still = alignment.stabilise(points[..., :2]).astype(np.float32)
+    still[~np.isfinite(landmarks).all((1, 2))] = np.nan
+    return still
+
+
 def residual_offsets(source: Fit, landmarks: np.ndarray) -> np.ndarray:
     """Offsets (time, 68, 3) in model space that make the fitted points project onto the landmarks exactly."""
     residual = (landmarks - source.landmarks()) / source.pose.scale[:, None, None]

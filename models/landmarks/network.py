@@ -35,9 +35,13 @@ class AudioToLandmarksSizes:
 
 
 class AudioToLandmarks(nn.Module):
-    """MFCC windows -> landmark PCA coefficients. Encoders see one window at a time, the LSTM the sequence."""
+    """MFCC windows -> landmark PCA coefficients. Encoders see single windows, the LSTM the sequence.
 
-    def __init__(self, sizes: AudioToLandmarksSizes) -> None:
+    Args:
+        dropout: share of the content and emotion embeddings that is set to zero in training; none as released.
+    """
+
+    def __init__(self, sizes: AudioToLandmarksSizes, *, dropout: float = 0.0) -> None:
         super().__init__()
         audio = {"width": sizes.width, "hidden": sizes.hidden}
         self.sizes = sizes
@@ -49,6 +53,7 @@ class AudioToLandmarks(nn.Module):
             nn.Linear(sizes.identity_hidden, sizes.identity_dim),
             nn.ReLU(inplace=True),
         )
+        self.dropout = nn.Dropout(dropout)
         inputs = sizes.identity_dim + sizes.content_dim + sizes.emotion_dim
         self.lstm = nn.LSTM(inputs, sizes.lstm_hidden, sizes.lstm_layers, batch_first=True)
         self.head = nn.Linear(sizes.lstm_hidden, sizes.num_components)
@@ -61,5 +66,5 @@ class AudioToLandmarks(nn.Module):
     ) -> Float[Tensor, "batch time components"]:
         """Coefficients of each frame: those of the example landmarks plus the predicted displacement."""
         identity = self.identity(example)[:, None].expand(-1, content.shape[1], -1)
-        state, _ = self.lstm(torch.cat([identity, content, emotion], 2))
+        state, _ = self.lstm(torch.cat([identity, self.dropout(content), self.dropout(emotion)], 2))
         return self.head(state) + example[:, None]

@@ -16,6 +16,8 @@ from models import initialise
 from models.audio.features import WindowBank, load_features
 from models.disentangle.cross import load_encoders
 from models.disentangle.emotion import EmotionClassifier
+from models.face3d.alignment import frontalise
+from models.face3d.morphable import FaceModel
 from models.landmarks.alignment import fill_missing, stabilise
 from models.landmarks.network import AudioToLandmarks, AudioToLandmarksSizes
 from models.landmarks.pca import LandmarkPCA
@@ -37,11 +39,15 @@ class LandmarksStage(Stage):
         width, hidden, content_dim, emotion_dim: sizes of the encoders, as in the disentanglement stage.
         use_emotion: False for a corpus without labels: no upstream encoders, emotion input zero.
         fine_tune: train the encoders too, as released. Without it they are kept, and every window is
-            encoded once, which makes a step tens of times cheaper.
+            encoded once, which makes a step ten times cheaper. Without emotion labels there are no encoders
+            to keep, and they are always trained.
         emotion_pooling: see `LandmarkPredictor`.
         emotion_swap: probability that the emotion input comes from another training clip of the same emotion
             and intensity, so that it cannot tell what is said.
+        frontal: predict the face as it looks straight ahead, by the 3D model, not under whatever pose its
+            head happened to have; the paper's landmarks are aligned in 2D only.
         sequence: frames per example.
+        dropout: see `AudioToLandmarks`; keeps few sentences from being learned by heart. 0 as released.
         loss: weights of the mean squared errors: "coeffs" of the coefficients, "mouth" of the mouth's points,
             "velocity" of the coefficients' changes between frames.
     """
@@ -59,7 +65,9 @@ class LandmarksStage(Stage):
     fine_tune: bool = False
     emotion_pooling: str = "mean"
     emotion_swap: float = 0.5
+    frontal: bool = True
     sequence: int = 16
+    dropout: float = 0.3
     loss: Mapping[str, float] = field(default_factory=lambda: {"coeffs": 1.0, "mouth": 0.0, "velocity": 0.0})
     steps: int = 1200
     batch: int = 16
@@ -70,13 +78,17 @@ class LandmarksStage(Stage):
 
     @property
     def upstream(self) -> tuple[str, ...]:  # type: ignore[override]
-        return ("features", "disentangle") if self.use_emotion else ("features",)
+        encoders = ("disentangle",) if self.use_emotion else ()
+        return ("features", *encoders, *(("face3d",) if self.frontal else ()))
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         weights = self._checked()
         features = load_features(inputs["features"])
         clips = self._usable(data.train, features, run)
-        truths = [_truth(clip) for clip in clips]
+        if not clips:
+            raise ValueError(f"no training clip with a face has {self.sequence} frames or more")
+        model = FaceModel.load(inputs["face3d"]) if self.frontal else None
+        truths = _truths(clips, model)
         pca = LandmarkPCA.fit(
             np.concatenate([truth[np.isfinite(truth).all((1, 2))] for truth in truths]), self.num_components
         )
@@ -84,7 +96,7 @@ class LandmarksStage(Stage):
         bank = WindowBank((features[clip.id] for clip in clips), run.device)
         sequences = _Sequences(self, clips, truths, pca, bank)
         inputs_of = (
-            self._encoded(network, bank) if not self.fine_tune else _TrainedEncoders(self, network, bank)
+            self._encoded(network, bank) if not self.trains_encoders else _TrainedEncoders(self, network, bank)
         )
         mouth = torch.from_numpy(_mouth_columns(pca)).to(run.device)
 
@@ -100,21 +112,23 @@ class LandmarksStage(Stage):
 
         held_out = self._usable(data.validation, features, run)
         held_out = [held_out[i] for i in _spread(len(held_out), self.validation_clips)]
+        expected = _truths(held_out, model)
         predictor = self._predictor(network, pca, {})
-        moving = list(network.parameters()) if self.fine_tune else _decoder_parameters(network)
-        optimizer = adam(moving, learning_rate=self.learning_rate, steps=self.steps, decay=self.decay)
+        trained = network if self.trains_encoders else _DecoderOnly(network)
+        optimizer = adam(
+            trained.parameters(), learning_rate=self.learning_rate, steps=self.steps, decay=self.decay
+        )
         rng = run.generator("batch statistics")
-        calibration = [sequences.draw(rng) for _ in range(16)] if self.fine_tune else []
+        calibration = [sequences.draw(rng) for _ in range(16)] if self.trains_encoders else []
 
         def validate() -> Mapping[str, float]:
-            if self.fine_tune:
+            if self.trains_encoders:
                 refresh_batch_norm(network, (partial(inputs_of, batch) for batch in calibration))
             return _mouth_distance(predictor, held_out) if held_out else {}
 
-        network.train(self.fine_tune)
         run.fit(
             Training(
-                modules={"network": network if self.fine_tune else _DecoderOnly(network)},
+                modules={"network": trained.train()},
                 players=[Player("landmarks", optimizer, loss, weights)],
                 batch=sequences.draw,
                 steps=self.steps,
@@ -125,6 +139,10 @@ class LandmarksStage(Stage):
         )
         self._predictor(network, pca, self._codes(network, clips, bank)).save(run.directory)
 
+    @property
+    def trains_encoders(self) -> bool:
+        return self.fine_tune or not self.use_emotion
+
     def _checked(self) -> dict[str, float]:
         weights = {name: float(weight) for name, weight in self.loss.items()}
         require_known_terms(weights, TERMS)
@@ -132,8 +150,6 @@ class LandmarksStage(Stage):
             raise ValueError(
                 f"unknown emotion_pooling {self.emotion_pooling!r}: expected {' or '.join(POOLINGS)}"
             )
-        if not self.use_emotion and not self.fine_tune:
-            raise ValueError("use_emotion=false leaves the encoders untrained unless fine_tune=true")
         return weights
 
     def _usable(self, clips: Sequence[Clip], features: Mapping[str, np.ndarray], run: StageRun) -> list[Clip]:
@@ -151,7 +167,7 @@ class LandmarksStage(Stage):
         return kept
 
     def _network(self, num_emotions: int, inputs: Mapping[str, Path], run: StageRun) -> AudioToLandmarks:
-        network = AudioToLandmarks(self.sizes)
+        network = AudioToLandmarks(self.sizes, dropout=self.dropout)
         generator = run.torch_generator("initial weights")
         for part in (network.content, network.emotion):
             initialise.kaiming(part, generator)
@@ -291,10 +307,7 @@ class _DecoderOnly(torch.nn.Module):
     def __init__(self, network: AudioToLandmarks) -> None:
         super().__init__()
         self.identity, self.lstm, self.head = network.identity, network.lstm, network.head
-
-
-def _decoder_parameters(network: AudioToLandmarks) -> list[torch.nn.Parameter]:
-    return list(_DecoderOnly(network).parameters())
+        self.dropout = network.dropout
 
 
 @torch.no_grad()
@@ -302,8 +315,11 @@ def _embeddings(encoder: torch.nn.Module, bank: WindowBank) -> Tensor:
     return encode(encoder, bank.windows(np.arange(len(bank))))
 
 
-def _truth(clip: Clip) -> np.ndarray:
-    return stabilise(clip.landmarks)
+def _truths(clips: Sequence[Clip], model: FaceModel | None) -> list[np.ndarray]:
+    """(frames, 68, 2) stabilised landmarks of each clip, seen from the front where there is a face model."""
+    if model is None:
+        return [stabilise(clip.landmarks) for clip in clips]
+    return [frontalise(clip.landmarks, model) for clip in clips]
 
 
 def _mouth_columns(pca: LandmarkPCA) -> np.ndarray:
@@ -316,11 +332,12 @@ def _spread(available: int, wanted: int) -> np.ndarray:
     return np.unique(np.linspace(0, available - 1, min(available, wanted)).astype(np.int64))
 
 
-def _mouth_distance(predictor: LandmarkPredictor, clips: Sequence[Clip]) -> Mapping[str, float]:
-    """Mean distance of mouth and face landmarks over whole utterances, in pixels, the mean of the clips' means."""
+def _mouth_distance(
+    predictor: LandmarkPredictor, clips: Sequence[Clip], truths: Sequence[np.ndarray]
+) -> Mapping[str, float]:
+    """Mean distance of mouth and of all landmarks in pixels; every clip counts equally."""
     mouths, faces = [], []
-    for clip in clips:
-        truth = _truth(clip)
+    for clip, truth in zip(clips, truths, strict=True):
         predicted = predictor.predict(clip.waveform, num_frames=len(truth))
         distance = np.linalg.norm(predicted - truth, axis=-1)[np.isfinite(truth).all((1, 2))]
         mouths.append(distance[:, list(IBUG68.regions["mouth"])].mean())

@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
+import io
+import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 TOYS = Path(__file__).parents[1] / "toys"
-COMMAND = [sys.executable, str(TOYS / "run.py"), "suite=toy"]
+COMMAND = [sys.executable, str(TOYS / "toy_run.py")]
 SMALL = ("seeds=[0]", "ablations=[full]", "methods=[toy]")
+PATIENCE = 240
+"""Seconds that a process may take on a machine that is busy with something else."""
 
 
-def arguments(place: Path, *extra: str) -> list[str]:
-    return [*COMMAND, f"out={place}/results", f"cache={place}/cache", *extra]
+@dataclass(frozen=True)
+class Said:
+    stdout: str
+    stderr: str
 
 
-def toy(place: Path, *extra: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(arguments(place, *extra), capture_output=True, text=True, timeout=120)
-    assert done.returncode == code, done.stderr + done.stdout
-    return done
+@pytest.fixture(scope="module", autouse=True)
+def toys() -> Iterator[None]:
+    """The command with toys in this process: most tests need no other but the workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(TOYS))
+        import toy_run
+
+        toy_run.lend(patch.setattr, report=False)
+        yield
+
+
+def places(place: Path) -> list[str]:
+    return [f"out={place}/results", f"cache={place}/cache"]
+
+
+def toy(place: Path, *extra: str, code: int = 0) -> Said:
+    import toy_run
+
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+    ):
+        got = toy_run.main([*places(place), *extra])
+    assert got == code, err.getvalue() + out.getvalue()
+    return Said(out.getvalue(), err.getvalue())
 
 
 def contents(place: Path) -> dict[str, str]:
@@ -37,8 +68,12 @@ def contents(place: Path) -> dict[str, str]:
     }
 
 
+def times(place: Path) -> dict[Path, int]:
+    return {p: p.stat().st_mtime_ns for p in (place / "results").rglob("*")}
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, toys: None) -> dict[str, str]:
     place = tmp_path_factory.mktemp("undisturbed")
     toy(place, *SMALL, "workers=2")
     return contents(place)
@@ -47,20 +82,26 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_second_run_does_nothing_and_worker_counts_give_the_same_bytes(tmp_path, undisturbed):
     toy(tmp_path, *SMALL, "workers=1")
     assert contents(tmp_path) == undisturbed
-    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "results").rglob("*")}
+    before = times(tmp_path)
     assert "nothing was left to do" in toy(tmp_path, *SMALL).stdout
-    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "results").rglob("*")}
+    assert before == times(tmp_path)
 
 
-SLOW = ("method.net.pause=0.05", "method.net.steps=60", "checkpoint_seconds=0", "workers=1")
+# Interruptions
 
 
-def begin(place: Path, *extra: str) -> subprocess.Popen[str]:
-    """A run that is in the middle of its training."""
+def begin(place: Path) -> subprocess.Popen[str]:
+    """A run of its own process group that is in the middle of its training."""
+    line = [*COMMAND, *places(place), *SMALL, "workers=1", "checkpoint_seconds=0"]
     process = subprocess.Popen(
-        arguments(place, *SMALL, *SLOW, *extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TOY_PAUSE": "0.5"},
     )
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + PATIENCE
     while not _past(place, 3):
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
@@ -71,32 +112,43 @@ def begin(place: Path, *extra: str) -> subprocess.Popen[str]:
 
 def _past(place: Path, step: int) -> bool:
     saved = place.glob("results/stages/.net-*.work/checkpoints/0/*.json")
-    return any(int(p.stem) >= step for p in saved)
+    return any(int(p.stem) >= step for p in saved if p.stem.isdigit())
 
 
-@pytest.fixture(scope="module")
-def undisturbed_slow(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    place = tmp_path_factory.mktemp("slow")
-    toy(place, *SMALL, *SLOW)
-    return contents(place)
-
-
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 75)],
-)
-def test_resumes_to_the_same_bytes(tmp_path, undisturbed_slow, number, code):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_resumes_to_the_same_bytes(tmp_path, undisturbed, number, code):
     process = begin(tmp_path)
     children = _children(process.pid)
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    # A terminal sends Ctrl-C to every process of the group, a cluster SIGTERM to the one it knows.
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == code
-    if number != signal.SIGKILL:
-        assert re.fullmatch(r"stopped by SIG\w+; the same command goes on from here", errors.splitlines()[-1])
+    assert re.fullmatch(r"stopped by SIG\w+; the same command goes on from here", errors.splitlines()[-1])
+    assert "Traceback" not in errors
     _gone(children)
-    assert list(tmp_path.glob("results/stages/.net-*.work"))
-    toy(tmp_path, *SMALL, *SLOW)
-    assert contents(tmp_path) == undisturbed_slow
+    assert _past(tmp_path, 3)
+    assert not (tmp_path / "results" / "toy-toy" / "records.jsonl").exists()
+    toy(tmp_path, *SMALL)
+    assert contents(tmp_path) == undisturbed
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_killed_run_resumes_to_the_same_bytes(tmp_path, undisturbed, damaged):
+    process = begin(tmp_path)
+    children = _children(process.pid)
+    process.kill()
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == -signal.SIGKILL
+    _gone(children)
+    if damaged:
+        newest = sorted(tmp_path.glob("results/stages/.net-*/checkpoints/0/[0-9]*.safetensors"))[-1]
+        data = bytearray(newest.read_bytes())
+        data[len(data) // 2] ^= 1
+        newest.write_bytes(data)
+        newest.with_suffix(".json").touch()
+    said = toy(tmp_path, *SMALL)
+    assert ("is not used" in said.stderr) == damaged
+    assert contents(tmp_path) == undisturbed
 
 
 def _children(pid: int) -> list[int]:
@@ -104,7 +156,7 @@ def _children(pid: int) -> list[int]:
 
 
 def _gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while any(_alive(pid) for pid in pids):
         assert time.monotonic() < deadline, "a worker outlived its parent"
         time.sleep(0.1)
@@ -113,107 +165,130 @@ def _gone(pids: list[int]) -> None:
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def test_damaged_checkpoint_is_passed_over(tmp_path, undisturbed_slow):
-    process = begin(tmp_path)
-    process.kill()
-    process.communicate()
-    time.sleep(1.2)  # the worker sees within half a second that its parent is gone
-    newest = sorted(tmp_path.glob("results/stages/.net-*/checkpoints/0/*.safetensors"))[-1]
-    data = bytearray(newest.read_bytes())
-    data[len(data) // 2] ^= 1
-    newest.write_bytes(data)
-    assert "is not used: its weights are damaged" in toy(tmp_path, *SMALL, *SLOW).stderr
-    assert contents(tmp_path) == undisturbed_slow
+@pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 75)])
+def test_exit_code_of_every_signal(monkeypatch, number, code):
+    from benchmark import config
+
+    def load(*arguments: object) -> None:
+        os.kill(os.getpid(), getattr(signal, number))
+        time.sleep(PATIENCE)
+
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(config, "load", load)
+    toy(Path(), code=code)
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        ("raise", "net: ValueError: a toy fault"),
-        ("nan", "net: net/error is nan at step 20 of net/fit 0"),
-        ("memory", "net: out of memory"),
-        ("die", "net: its worker process was killed by SIGKILL"),
-    ],
-)
-def test_a_failing_cell_fails_alone(tmp_path, fault, reason):
-    done = toy(tmp_path, "seeds=[0]", "ablations=[full]", f"method.net.fault={fault}", code=3)
-    assert f"FAILED toy seed 0: {reason}" in done.stdout
-    assert "ground truth" in done.stdout
-    manifest = (tmp_path / "results" / "toy-toy" / "manifest.json").read_text()
-    assert manifest.count('"status": "FAILED"') == 1
-    assert manifest.count('"status": "done"') == 1
-    assert '"method": "toy"' not in (tmp_path / "results" / "toy-toy" / "records.jsonl").read_text()
+# Cells that fail
 
 
-def test_an_ablation_that_fails_leaves_the_full_model(tmp_path):
-    done = toy(tmp_path, "seeds=[0]", "ablations=[full,faulty]", code=3)
-    assert "FAILED toy/faulty seed 0: net: ValueError: a toy fault" in done.stdout
-    assert done.stdout.count("FAILED") == 1
+def test_a_failing_cell_fails_alone(tmp_path):
+    said = toy(tmp_path, "seeds=[0]", "ablations=[full,raises,overflows,exhausts,dies]", code=3)
+    reasons = {
+        "raises": "net: ValueError: a toy fault",
+        "overflows": "net: net/error is nan at step 20 of net/fit 0",
+        "exhausts": "net: out of memory",
+        "dies": "net: its worker process was killed by SIGKILL",
+    }
+    for name, reason in reasons.items():
+        assert f"FAILED toy/{name} seed 0: {reason}" in said.stdout
+    assert said.stdout.count("FAILED") == len(reasons)
+    run = tmp_path / "results" / "toy-toy"
+    manifest = (run / "manifest.json").read_text()
+    assert manifest.count('"status": "FAILED"') == len(reasons)
+    assert manifest.count('"status": "done"') == 2
+    records = (run / "records.jsonl").read_text()
+    assert '"ablation": "full"' in records
+    assert not any(f'"{name}"' in records for name in reasons)
+    assert any("a toy fault" in p.read_text() for p in (run / "failures").glob("net-*.txt"))
 
 
-def test_full_disk(tmp_path, undisturbed):
-    done = toy(tmp_path, *SMALL, "method.net.fault=full", code=4)
-    assert done.stderr.splitlines()[-1].startswith("error: no space left while computing net-")
+def test_the_report_is_built_with_failed_cells(tmp_path, monkeypatch):
+    from benchmark import results
+    from reports.paper import build_report
+
+    monkeypatch.setattr(results, "report", lambda directory: build_report(directory))
+    said = toy(tmp_path, "seeds=[0]", "ablations=[full,raises]", "methods=[toy]", "workers=1", code=3)
+    page = Path(said.stdout.split("report: ")[1].strip())
+    assert page == tmp_path / "results" / "toy-toy" / "report" / "index.html"
+    assert "FAILED" in page.read_text()
+
+
+def test_a_fault_of_the_machine_leaves_nothing_and_the_next_run_goes_on(tmp_path, undisturbed, monkeypatch):
+    monkeypatch.setenv("TOY_FAULT", "full")
+    said = toy(tmp_path, *SMALL, "workers=1", code=4)
+    assert said.stderr.splitlines()[-1].startswith("error: no space left while computing net-")
     assert not list(tmp_path.glob("results/stages/net-*"))
     assert not (tmp_path / "results" / "toy-toy" / "records.jsonl").exists()
+    monkeypatch.delenv("TOY_FAULT")
+    toy(tmp_path, *SMALL, "workers=1")
+    assert contents(tmp_path) == undisturbed
+
+
+def test_no_space_for_the_records(tmp_path, undisturbed, monkeypatch):
+    from benchmark import results
+
+    def full(path: Path, records: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "write_records", full)
+        errors = toy(tmp_path, *SMALL, "workers=1", code=4).stderr.splitlines()
+    assert errors[-1].startswith("error: ")
+    assert "No space left on device" in errors[-1]
+    assert "Traceback" not in "".join(errors)
     toy(tmp_path, *SMALL)
-    fresh = contents(tmp_path)
-    assert {k: v for k, v in fresh.items() if k in undisturbed} == undisturbed
+    assert contents(tmp_path) == undisturbed
 
 
 def test_a_broken_clip_is_named(tmp_path):
-    done = toy(tmp_path, *SMALL, "data.broken=A-s1-happy", code=3)
-    assert "clip A-s1-happy: the file is truncated" in done.stdout
+    said = toy(tmp_path, *SMALL, "data.broken=A-s1-happy", "workers=1", code=3)
+    assert "clip A-s1-happy: the file is truncated" in said.stdout
 
 
-def test_damaged_stage_is_redone(tmp_path, undisturbed):
-    toy(tmp_path, *SMALL)
-    weights = next(tmp_path.glob("results/stages/net-*/net.safetensors"))
+# Damage
+
+
+def test_damaged_and_missing_stages_are_computed_again_in_the_same_run(tmp_path, undisturbed):
+    toy(tmp_path, *SMALL, "workers=1")
+    stages = tmp_path / "results" / "stages"
+    weights = next(stages.glob("net-*/net.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
-    for score in tmp_path.glob("results/stages/predict-*"):
-        score.rename(tmp_path / "elsewhere")
-    for score in tmp_path.glob("results/stages/score-*"):
-        score.rename(tmp_path / "elsewhere-too")
-    assert "net.safetensors is not what was written" in toy(tmp_path, *SMALL, code=3).stdout
-    toy(tmp_path, *SMALL)
-    fresh = contents(tmp_path)
-    assert {k: fresh[k] for k in undisturbed} == undisturbed
+    scores = next(stages.glob("score-*/scores.json"))
+    scores.write_text(scores.read_text().replace("1", "2", 1))
+    for name in ("predict", "features"):
+        next(stages.glob(f"{name}-*")).rename(tmp_path / name)
+    errors = toy(tmp_path, *SMALL, "workers=1").stderr
+    assert "net.safetensors is not what was written" in errors
+    assert "scores.json is not what was written" in errors
+    assert re.search(r"features-\w+ has vanished: it is computed again", errors)
+    fresh = {k: v for k, v in contents(tmp_path).items() if ".damaged-" not in k}
+    assert fresh == undisturbed
+    assert len(list(stages.glob(".*.damaged-0"))) == 2
 
 
 def test_two_processes_share_the_work(tmp_path, undisturbed):
-    line = arguments(tmp_path, *SMALL, "workers=1")
+    line = [*COMMAND, *places(tmp_path), *SMALL, "workers=1"]
     both = [
         subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)
     ]
     for process in both:
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, output
     assert contents(tmp_path) == undisturbed
 
 
 def test_without_emotions(tmp_path):
-    done = toy(tmp_path, "seeds=[0]", "ablations=[full]", "data.labels=false")
-    assert "note: toy has no emotion labels" in done.stdout
-    assert "transfer" not in done.stdout.split("note:")[0]
+    said = toy(tmp_path, "seeds=[0]", "ablations=[full]", "data.labels=false", "workers=1")
+    assert "note: toy has no emotion labels" in said.stdout
+    assert "transfer" not in said.stdout.split("note:")[0]
 
 
-@pytest.fixture
-def here(monkeypatch):
-    """The command in this process, for what never reaches a worker."""
-    from benchmark import config, run
-
-    monkeypatch.syspath_prepend(str(TOYS))
-    monkeypatch.setattr(config, "ALLOWED_TARGETS", (*config.ALLOWED_TARGETS, "toy_parts."))
-
-    def call(place: Path, *extra: str) -> int:
-        line = ["suite=toy", f"out={place}/results", f"cache={place}/cache", *extra]
-        return run.main(line, search_path=[str(TOYS / "configs")])
-
-    return call
+# Nothing is begun
 
 
 @pytest.mark.parametrize(
@@ -235,28 +310,26 @@ def here(monkeypatch):
         ("method.net._target_=torch.load", "method.net._target_: 'torch.load' is refused"),
         ("method.net.steps=${oc.env:HOME}", "method: "),
         ("split.subject=Z", "no speaker 'Z'; there are A, B, C"),
+        ("method.net.weight=nan", "method.net.weight: expected a finite number, got nan"),
         ("nonsense", "expected key=value, got 'nonsense'"),
     ],
 )
-def test_bad_command_lines(tmp_path, capsys, here, argument, message):
-    assert here(tmp_path, argument) == 2
-    errors = capsys.readouterr().err
+def test_bad_command_lines(tmp_path, argument, message):
+    errors = toy(tmp_path, argument, code=2).stderr
     assert errors.startswith("error: ")
     assert message in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "results").exists()
 
 
-def test_dry_run_touches_nothing(tmp_path, capsys, here):
-    assert here(tmp_path, "dry_run=true") == 0
-    said = capsys.readouterr().out
+def test_dry_run_touches_nothing(tmp_path):
+    said = toy(tmp_path, "dry_run=true").stdout
     assert "8 cells" in said
     assert "used by 6 cells" in said
     assert not list(tmp_path.iterdir())
 
 
-def test_help(tmp_path, capsys, here):
-    assert here(tmp_path, "--help") == 0
-    said = capsys.readouterr().out
+def test_help(tmp_path):
+    said = toy(tmp_path, "--help").stdout
     assert "usage: python -m benchmark.run" in said
     assert "no_cross_reconstruction" in said

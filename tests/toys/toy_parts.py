@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -111,8 +112,10 @@ class Regression(Stage):
     """A small network with dropout, trained by the loop.
 
     Args:
-        fault: "nan", "raise", "die", or "memory", at half of the steps; None for none.
-        pause: seconds to sleep in every step, for tests that interrupt.
+        fault: "overflows", "raises", "dies", or "exhausts", at half of the steps; None for none.
+
+    What must not change the stage's identity comes from the environment: TOY_PAUSE, seconds to sleep in every
+    step, for tests that interrupt; TOY_FAULT, a fault as above or "full" for a full disk.
     """
 
     upstream = ("features",)
@@ -124,13 +127,12 @@ class Regression(Stage):
         weight: float = 1.0,
         flag: int = 0,
         fault: str | None = None,
-        pause: float = 0.0,
     ) -> None:
-        self.steps, self.weight, self.fault, self.pause = steps, weight, fault, pause
+        self.steps, self.weight = steps, weight
+        self.fault = fault or os.environ.get("TOY_FAULT")
+        self.pause = float(os.environ.get("TOY_PAUSE", "0"))
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
-        import time
-
         known = load_arrays(inputs["features"] / "features.safetensors")
         x, y = torch.from_numpy(known["x"]).float(), torch.from_numpy(known["y"]).float()
         mean = y.mean(0)
@@ -148,7 +150,7 @@ class Regression(Stage):
                 self._fail()
             predicted = net(x[rows])
             error = ((predicted - (y[rows] - mean)) ** 2).mean()
-            if self.fault == "nan" and step[0] >= self.steps // 2:
+            if self.fault == "overflows" and step[0] >= self.steps // 2:
                 error = error * float("nan")
             return {"error": error, "size": predicted.abs().mean()}
 
@@ -174,11 +176,11 @@ class Regression(Stage):
         save_arrays(run.directory / "mean.safetensors", {"mean": mean.numpy()})
 
     def _fail(self) -> None:
-        if self.fault == "raise":
+        if self.fault == "raises":
             raise ValueError("a toy fault")
-        if self.fault == "memory":
+        if self.fault == "exhausts":
             raise MemoryError
-        if self.fault == "die":
+        if self.fault == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fault == "full":
             raise OSError(28, "No space left on device")

@@ -1,0 +1,162 @@
+"""An Optuna study on a storage: opened, mended after a kill, asked and told.
+
+Every trial carries its index, the number of trials that were settled before it was asked for. The sampler
+is seeded by the index, so a sweep that was interrupted goes on with the trials that it would have had.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.trial import FrozenTrial, Trial, TrialState
+from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+
+from benchmark.errors import ConfigError, StorageError
+from benchmark.seeding import derive_seed
+
+MAX_DEATHS = 3
+"""A trial whose process died this often has failed."""
+FAILED, INTERRUPTED, DIED = "failed", "interrupted", "died"
+"""How a trial without a value ended; only a failed one is settled, the others are asked for again."""
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The trials of one study on one storage. One process at a time may use it."""
+
+    study: optuna.Study
+    name: str
+    seed: int
+    distributions: Mapping[str, BaseDistribution]
+    defaults: Mapping[str, Any]
+
+    def settled(self) -> list[FrozenTrial]:
+        """Trials with a value, and those that failed by themselves, by index."""
+        trials = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.FAIL))
+        done = [t for t in trials if t.state == TrialState.COMPLETE or t.user_attrs.get("end") == FAILED]
+        return sorted(done, key=lambda t: t.user_attrs["index"])
+
+    def mend(self) -> int:
+        """Close the trials that a killed process left open; how many there were."""
+        stale = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        for trial in stale:
+            if "end" not in trial.user_attrs:
+                self._end_stale(trial)
+            self.study.tell(trial.number, state=TrialState.FAIL)
+        return len(stale)
+
+    def _end_stale(self, trial: FrozenTrial) -> None:
+        index = trial.user_attrs.get("index")
+        past = self.study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+        deaths = 1 + sum(t.user_attrs.get("index") == index and t.user_attrs.get("end") == DIED for t in past)
+        poison = index is not None and deaths >= MAX_DEATHS
+        reason = f"the process that ran it died {deaths} times" if poison else "its process died"
+        live = Trial(self.study, trial._trial_id)
+        live.set_user_attr("reason", reason)
+        live.set_user_attr("end", FAILED if poison else DIED)
+
+    def ask(self, index: int) -> Trial:
+        """The trial of this index; the first is the configuration as it is, where the space holds it."""
+        self.study.sampler = optuna.samplers.TPESampler(
+            seed=derive_seed(self.seed, "sweep", self.name, index) % 2**32
+        )
+        waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
+        if index == 0 and self.holds_defaults() and not waiting:
+            self.study.enqueue_trial(dict(self.defaults))
+        trial = self.study.ask(dict(self.distributions))
+        trial.set_user_attr("index", index)
+        return trial
+
+    def holds_defaults(self) -> bool:
+        return not self.outside()
+
+    def outside(self) -> list[str]:
+        """Keys whose default the space does not hold."""
+        return [key for key, each in self.distributions.items() if not _holds(each, self.defaults[key])]
+
+    def tell(self, trial: Trial, value: float | None, stage: str, reason: str) -> None:
+        trial.set_user_attr("stage", stage)
+        if value is not None:
+            self.study.tell(trial, value)
+            return
+        self._fail(trial, FAILED, reason)
+
+    def give_back(self, trial: Trial, reason: str) -> None:
+        """Close a trial that was not to blame; its index is asked for again."""
+        self._fail(trial, INTERRUPTED, reason)
+
+    def _fail(self, trial: Trial, end: str, reason: str) -> None:
+        trial.set_user_attr("reason", reason)
+        trial.set_user_attr("end", end)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+
+def _holds(distribution: BaseDistribution, value: Any) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False
+
+
+def open_sweep(
+    url: str,
+    name: str,
+    *,
+    seed: int,
+    distributions: Mapping[str, BaseDistribution],
+    defaults: Mapping[str, Any],
+    identity: Mapping[str, Any],
+) -> Sweep:
+    """Open or create a sweep.
+
+    Args:
+        url: an SQLAlchemy address, such as sqlite:////tmp/a.db.
+        identity: what all its trials have in common; a storage made with another one is refused.
+
+    Raises:
+        ConfigError: an address that cannot be used, or a sweep of something else.
+        StorageError: the storage could not be read or written.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    whole = {**identity, "space": {key: distribution_to_json(d) for key, d in distributions.items()}}
+    try:
+        storage = optuna.storages.RDBStorage(url)
+        study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
+    except (ArgumentError, ImportError) as error:
+        raise ConfigError(f"storage: expected an address such as sqlite:///a.db ({error})") from error
+    except (OperationalError, RuntimeError) as error:
+        raise StorageError(f"the storage of the sweep cannot be opened: {_first_line(error)}") from error
+    _check_identity(study, name, json.loads(json.dumps(whole)))
+    return Sweep(study, name, seed, distributions, defaults)
+
+
+def _check_identity(study: optuna.Study, name: str, wanted: dict[str, Any]) -> None:
+    known = study.user_attrs.get("identity")
+    if known is None:
+        study.set_user_attr("identity", wanted)
+        return
+    differs = [key for key in wanted if known.get(key) != wanted[key]]
+    if differs:
+        raise ConfigError(
+            f"the sweep {name} was begun with another {' and '.join(differs)}: they cannot be compared; "
+            "name a new one with run=..."
+        )
+
+
+def is_storage_error(error: BaseException) -> bool:
+    """Whether an error, or its cause, is the storage's."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, SQLAlchemyError | optuna.exceptions.StorageInternalError):
+            return True
+        link = link.__cause__
+    return False
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
