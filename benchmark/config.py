@@ -100,7 +100,7 @@ class Composer:
         try:
             with initialize_config_dir(config_dir=str(CONFIGS), version_base="1.3"):
                 return compose("config", texts, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (HydraException, OmegaConfBaseException, ValueError) as error:
             raise self._explain(error, texts) from error
 
     def _explain(self, error: Exception, texts: Sequence[str]) -> ConfigError:
@@ -168,10 +168,13 @@ def parse(arguments: Sequence[str], search_path: Sequence[str] = ()) -> Composer
 
 def _parsed(text: str) -> Override:
     try:
-        return OverridesParser.create().parse_override(text)
+        override = OverridesParser.create().parse_override(text)
     except HydraException as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"expected key=value, got {text!r} ({reason})") from error
+    if not override.key_or_group:
+        raise ConfigError(f"expected key=value, got {text!r} (there is no key)")
+    return override
 
 
 def _last_of_each(texts: Iterable[str]) -> list[str]:

@@ -89,7 +89,7 @@ class EmotionClassifierStage(Stage):
         hidden: int = 256,
         dim: int = 128,
         steps: int = 600,
-        batch: int = 32,
+        batch: int = 64,
         learning_rate: float = 1e-3,
         decay: bool = True,
         validate_every: int = 150,

@@ -38,7 +38,7 @@ class AudioToLandmarks(nn.Module):
     """MFCC windows -> landmark PCA coefficients. Encoders see single windows, the LSTM the sequence.
 
     Args:
-        dropout: share of the content and emotion embeddings that is set to zero in training; none as released.
+        dropout: share of the content and emotion embeddings that is set to zero in training; 0 as released.
     """
 
     def __init__(self, sizes: AudioToLandmarksSizes, *, dropout: float = 0.0) -> None:

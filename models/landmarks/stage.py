@@ -124,7 +124,7 @@ class LandmarksStage(Stage):
         def validate() -> Mapping[str, float]:
             if self.trains_encoders:
                 refresh_batch_norm(network, (partial(inputs_of, batch) for batch in calibration))
-            return _mouth_distance(predictor, held_out) if held_out else {}
+            return _mouth_distance(predictor, held_out, expected) if held_out else {}
 
         run.fit(
             Training(

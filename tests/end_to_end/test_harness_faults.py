@@ -186,7 +186,11 @@ def test_exit_code_of_every_signal(monkeypatch, number, code):
 # Cells that fail
 
 
-def test_a_failing_cell_fails_alone(tmp_path):
+def test_a_failing_cell_fails_alone_and_the_report_is_built(tmp_path, monkeypatch):
+    from benchmark import results
+    from reports.paper import build_report
+
+    monkeypatch.setattr(results, "report", lambda directory: build_report(directory))
     said = toy(tmp_path, "seeds=[0]", "ablations=[full,raises,overflows,exhausts,dies]", code=3)
     reasons = {
         "raises": "net: ValueError: a toy fault",
@@ -201,21 +205,13 @@ def test_a_failing_cell_fails_alone(tmp_path):
     manifest = (run / "manifest.json").read_text()
     assert manifest.count('"status": "FAILED"') == len(reasons)
     assert manifest.count('"status": "done"') == 2
+    page = Path(said.stdout.split("report: ")[1].strip())
+    assert page == run / "report" / "index.html"
+    assert "FAILED" in page.read_text()
     records = (run / "records.jsonl").read_text()
     assert '"ablation": "full"' in records
     assert not any(f'"{name}"' in records for name in reasons)
     assert any("a toy fault" in p.read_text() for p in (run / "failures").glob("net-*.txt"))
-
-
-def test_the_report_is_built_with_failed_cells(tmp_path, monkeypatch):
-    from benchmark import results
-    from reports.paper import build_report
-
-    monkeypatch.setattr(results, "report", lambda directory: build_report(directory))
-    said = toy(tmp_path, "seeds=[0]", "ablations=[full,raises]", "methods=[toy]", "workers=1", code=3)
-    page = Path(said.stdout.split("report: ")[1].strip())
-    assert page == tmp_path / "results" / "toy-toy" / "report" / "index.html"
-    assert "FAILED" in page.read_text()
 
 
 def test_a_fault_of_the_machine_leaves_nothing_and_the_next_run_goes_on(tmp_path, undisturbed, monkeypatch):
@@ -265,7 +261,7 @@ def test_damaged_and_missing_stages_are_computed_again_in_the_same_run(tmp_path,
     errors = toy(tmp_path, *SMALL, "workers=1").stderr
     assert "net.safetensors is not what was written" in errors
     assert "scores.json is not what was written" in errors
-    assert re.search(r"features-\w+ has vanished: it is computed again", errors)
+    assert re.search(r"net-\w+ is damaged \(.*\): it is computed again", errors)
     fresh = {k: v for k, v in contents(tmp_path).items() if ".damaged-" not in k}
     assert fresh == undisturbed
     assert len(list(stages.glob(".*.damaged-0"))) == 2

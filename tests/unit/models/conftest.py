@@ -44,6 +44,7 @@ class BareRun:
 
     def fit(self, training: Training) -> None:
         for step in range(1, training.steps + 1):
+            torch.manual_seed(step)
             batch = training.batch(_generator(self.seed, "batch", str(step)))
             row: dict = {"step": step}
             for player in training.players:

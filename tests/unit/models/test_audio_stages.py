@@ -27,7 +27,14 @@ SIZES = {"width": 4, "hidden": 32, "emotion_dim": 16, "content_dim": 24}
 CLASSIFIER = EmotionClassifierStage(width=4, hidden=32, dim=16, steps=150)
 DISENTANGLE = DisentangleStage(**SIZES, decoder_width=4, steps=80, validation_draws=64)
 LANDMARKS = LandmarksStage(
-    **SIZES, identity_hidden=8, identity_dim=8, lstm_hidden=32, lstm_layers=1, steps=250, num_components=6
+    **SIZES,
+    identity_hidden=8,
+    identity_dim=8,
+    lstm_hidden=32,
+    lstm_layers=1,
+    steps=250,
+    num_components=6,
+    frontal=False,
 )
 
 
@@ -236,7 +243,6 @@ def test_a_corpus_without_emotions(tiny, inputs, bare_run, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("stage", "message"),
     [
-        (replace(LANDMARKS, use_emotion=False), "fine_tune=true"),
         (replace(LANDMARKS, loss={"mouht": 1.0}), "unknown loss terms mouht"),
         (replace(LANDMARKS, emotion_pooling="max"), "emotion_pooling"),
         (replace(LANDMARKS, sequence=500), "500 frames"),

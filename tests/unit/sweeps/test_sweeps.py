@@ -74,8 +74,8 @@ def trials(place: Path, name: str = "toy") -> list[dict]:
 def test_resumed_sweep_has_the_trials_of_an_undisturbed_one(tmp_path, capsys):
     assert sweep(tmp_path / "a", "study=toy", "trials=3") == 0
     assert len(trials(tmp_path / "a")) == 3
-    assert sweep(tmp_path / "a", "study=toy", "trials=5") == 0
-    assert sweep(tmp_path / "b", "study=toy", "trials=5") == 0
+    assert sweep(tmp_path / "a", "study=toy", "trials=4") == 0
+    assert sweep(tmp_path / "b", "study=toy", "trials=4") == 0
     assert trials(tmp_path / "a") == trials(tmp_path / "b")
     assert trials(tmp_path / "a")[0]["params"] == {"method.net.weight": 1.0, "method.net.steps": 40}
     assert trials(tmp_path / "a")[0]["overrides"] == []
@@ -103,7 +103,7 @@ def test_overrides_that_are_printed_lead_to_the_stage_that_was_measured(tmp_path
 
 
 def test_failing_trials_are_recorded_and_the_sweep_goes_on_up_to_a_limit(tmp_path):
-    code = sweep(tmp_path, "study=faulty", "trials=8")
+    code = sweep(tmp_path, "study=faulty", "trials=5")
     rows = trials(tmp_path, "faulty")
     failed = [row for row in rows if row["value"] is None]
     assert code == 3
