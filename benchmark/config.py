@@ -318,14 +318,15 @@ def _names(cfg: DictConfig, key: str) -> tuple[str, ...]:
 
 def _seeds(cfg: DictConfig) -> tuple[int, ...]:
     value = cfg.seeds
-    values = [value] if isinstance(value, int) else list(value) if OmegaConf.is_list(value) else [None]
-    if not values or any(not isinstance(v, int) or isinstance(v, bool) or v < 0 for v in values):
+    values = [value] if isinstance(value, int) else list(value) if OmegaConf.is_list(value) else []
+    seeds = tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool) and v >= 0)
+    if not values or len(seeds) != len(values):
         raise ConfigError(
             f"seeds: expected a list of whole numbers from 0 up, such as [0,1,2], got {value!r}"
         )
-    if len(set(values)) != len(values):
+    if len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds: a seed is there twice in {values}")
-    return tuple(values)
+    return seeds
 
 
 def _workers(cfg: DictConfig) -> int:
@@ -355,9 +356,7 @@ def plain_name(name: str, key: str) -> str:
         ConfigError: it is empty, too long, hidden, or leads out of its folder.
     """
     if not re.fullmatch(r"[\w@+=,-][\w@+=,. -]*", name) or ".." in name or len(name.encode()) > 150:
-        raise ConfigError(
-            f"{key}: {name!r} cannot name a file: use letters, digits, '-', '_', '@' and '.'"
-        )
+        raise ConfigError(f"{key}: {name!r} cannot name a file: use letters, digits, '-', '_', '@' and '.'")
     return name
 
 

@@ -114,7 +114,7 @@ class Manifest:
     notes: tuple[str, ...] = ()
     """What was dropped and why, in sentences."""
     judges: Mapping[str, Any] = field(default_factory=dict)
-    """Judge name -> ceiling on real clips, chance, labels, confusion matrices by "method/ablation/condition"."""
+    """Judge name -> ceiling, chance, labels, confusion matrix by "method/ablation/condition"."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Versions, numerics fingerprint, corpus identity, split sizes, command."""
     media: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -4,7 +4,7 @@
                                                  ├─> LSTM ─> landmarks, free of head motion
     emotional speech ─> MFCC ─> emotion encoder ─┘               │
                                                                  ▼
-    target video ──> its landmarks ──> head pose ─────> 3D-aware alignment ─> edge sketch ─> video GAN ─> frames
+    target video ──> its landmarks ──> head pose ─────> 3D-aware alignment ─> edge sketch ─> GAN ─> frames
                  └─> its edges outside the face ────────────────────────────────┘
 
 It is trained in stages, one set of networks for each subject:
@@ -108,7 +108,5 @@ class EVP(Method):
         if self.emotion_from == "audio":
             return {"emotion_waveform": request.emotion_waveform}
         if request.emotion not in speak.codes:
-            raise ValueError(
-                f"no emotion code for {request.emotion!r}: trained on {', '.join(speak.codes)}"
-            )
+            raise ValueError(f"no emotion code for {request.emotion!r}: trained on {', '.join(speak.codes)}")
         return {"emotion_code": speak.codes[request.emotion]}

@@ -28,12 +28,20 @@ from models.types import Clip, Prediction, Request
 class TrainingData(Protocol):
     """What a stage may see of a corpus. Test clips are not in it."""
 
-    emotions: tuple[str, ...]
-    """Labels in their fixed order; empty for a corpus without emotion labels."""
-    train: tuple[Clip, ...]
-    """Training clips of the subject that the models are made for."""
-    validation: tuple[Clip, ...]
-    """Clips of the same subject and other sentences, for selection."""
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Labels in their fixed order; empty for a corpus without emotion labels."""
+        ...
+
+    @property
+    def train(self) -> tuple[Clip, ...]:
+        """Training clips of the subject that the models are made for."""
+        ...
+
+    @property
+    def validation(self) -> tuple[Clip, ...]:
+        """Clips of the same subject and other sentences, for selection."""
+        ...
 
     def heads(self) -> np.ndarray:
         """(examples, 68, 3) float32 3D landmarks of many heads and expressions, for a linear face model.
@@ -90,7 +98,7 @@ class StageRun(Protocol):
     def torch_generator(self, *purpose: str) -> torch.Generator: ...
 
     def fit(self, training: Training) -> None:
-        """Train to the end, resuming from a checkpoint if there is one; modules end with the selected weights."""
+        """Train to the end, resuming from a checkpoint; modules end with the selected weights."""
         ...
 
     def progress(self, done: int, total: int) -> None: ...

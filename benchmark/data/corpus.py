@@ -56,7 +56,7 @@ class Corpus(ABC):
         """
 
     def counterfactual(self, timing: Clip, emotion: Clip, pose: Clip) -> Clip | None:
-        """The clip, not yet prepared, with the words of `timing`, the emotion of `emotion`, the pose of `pose`.
+        """The clip, not yet prepared, of the words of `timing`, the emotion of `emotion`, the pose of `pose`.
 
         It is of `pose`'s speaker, has `timing`'s waveform and length, and `pose`'s head motion extended by
         time reversal. None where the corpus cannot know it.
@@ -177,7 +177,9 @@ def split_corpus(
     )
     held = held_test | held_validation
     learning = _first_sentences(
-        sorted((c for c in own if c.sentence not in held), key=lambda c: c.id), corpus.emotions, train_sentences
+        sorted((c for c in own if c.sentence not in held), key=lambda c: c.id),
+        corpus.emotions,
+        train_sentences,
     )
     takes = learning[3::4] if few else [c for c in own if c.sentence in held_validation]
     split = Split(

@@ -62,7 +62,9 @@ class EmoDB(Corpus):
     """The recordings at `root`. The default subject is the speaker with the most of them."""
 
     name = "emodb"
-    description = "Berlin Database of Emotional Speech: German sentences spoken by actors (Burkhardt et al., 2005)."
+    description = (
+        "Berlin Database of Emotional Speech: German sentences spoken by actors (Burkhardt et al., 2005)."
+    )
     emotions = tuple(EMOTIONS.values())
     has_frames = False
     has_landmarks = False

@@ -188,7 +188,10 @@ def synthetic_heads(people: int = 40, each: int = 30) -> np.ndarray:
 def _source_digest() -> str:
     """Of the code that decides what a face looks like and how it moves: whoever edits it gets new clips."""
     folder = Path(face.__file__).parent
-    sources = [*folder.glob("head_*.py"), *(folder / f"{n}.py" for n in ("face", "motion", "render", "visemes"))]
+    sources = [
+        *folder.glob("head_*.py"),
+        *(folder / f"{n}.py" for n in ("face", "motion", "render", "visemes")),
+    ]
     digest = hashlib.sha256()
     for path in [*sorted(sources), Path(__file__)]:
         digest.update(path.read_bytes())

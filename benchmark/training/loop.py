@@ -130,7 +130,8 @@ class Loop:
         ]
         if not gradients:
             raise StageError(f"{player.name}: its loss reaches none of its optimizer's parameters")
-        largest = torch.stack(torch._foreach_norm(gradients, math.inf)).max()
+        norms = torch._foreach_norm(gradients, math.inf)  # pyright: ignore[reportPrivateImportUsage]
+        largest = torch.stack(norms).max()
         if not math.isfinite(float(largest)):
             raise NonFiniteLoss(
                 f"gradient of {player.name} is {largest} at step {step} of {'/'.join(self.purpose)}"

@@ -123,7 +123,7 @@ class PoseSwap:
 def frontalise(landmarks: np.ndarray, model: FaceModel) -> np.ndarray:
     """Stabilised landmarks (time, 68, 2) of the same face looking straight ahead; missing frames stay NaN.
 
-    A similarity cannot take out a head's turning and nodding. The fitted head can: it is projected without its
+    A similarity cannot undo a head's turning and nodding. The fitted head can: it is projected without its
     rotation, its residual carried along.
 
     Raises:

@@ -105,9 +105,11 @@ def _jacobian(model: FaceModel, pose: Pose, points: np.ndarray) -> np.ndarray:
     jacobian[..., 3] = turned[..., :2]
     jacobian[..., 0, 4] = jacobian[..., 1, 5] = 1
     camera = pose.scale[:, None, None] * pose.rotation[:, :2]
-    jacobian[..., 6:] = (camera @ np.moveaxis(model.components, -1, 0).reshape(3, -1)).reshape(
-        frames, 2, k, 68
-    ).transpose(0, 3, 1, 2)
+    jacobian[..., 6:] = (
+        (camera @ np.moveaxis(model.components, -1, 0).reshape(3, -1))
+        .reshape(frames, 2, k, 68)
+        .transpose(0, 3, 1, 2)
+    )
     return jacobian
 
 

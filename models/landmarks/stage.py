@@ -96,7 +96,9 @@ class LandmarksStage(Stage):
         bank = WindowBank((features[clip.id] for clip in clips), run.device)
         sequences = _Sequences(self, clips, truths, pca, bank)
         inputs_of = (
-            self._encoded(network, bank) if not self.trains_encoders else _TrainedEncoders(self, network, bank)
+            self._encoded(network, bank)
+            if not self.trains_encoders
+            else _TrainedEncoders(self, network, bank)
         )
         mouth = torch.from_numpy(_mouth_columns(pca)).to(run.device)
 

@@ -114,9 +114,7 @@ class WindowSampler:
         alone = int(rng.integers(self.warm_up + 1))
         starts = np.array([len(s.frames) - HISTORY - alone - self.steps + 1 for s in self.sequences])
         chosen = rng.choice(len(starts), self.batch, p=starts / starts.sum())
-        windows = [
-            self._window(self.sequences[k], int(rng.integers(starts[k])), alone, rng) for k in chosen
-        ]
+        windows = [self._window(self.sequences[k], int(rng.integers(starts[k])), alone, rng) for k in chosen]
         return Windows(*(torch.stack(parts) for parts in zip(*windows, strict=True)))
 
     def _window(

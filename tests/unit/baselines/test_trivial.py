@@ -96,7 +96,9 @@ def request(data: Data, waveform: np.ndarray, frames: int = 12) -> Request:
 
 @pytest.mark.parametrize(("emotion", "chosen"), [(None, (0, 1, 2)), ("neutral", (1,))])
 def test_a_still_face_is_the_average_of_the_named_clips(data: Data, tmp_path: Path, emotion, chosen) -> None:
-    method = StillFace(face=MeanFaceStage(emotion=emotion), face3d=Face3DStage(components=10), align=PoseSwap())
+    method = StillFace(
+        face=MeanFaceStage(emotion=emotion), face3d=Face3DStage(components=10), align=PoseSwap()
+    )
     folders = run_stages(method, data, tmp_path)
     predicted = method.predictor(data, folders, torch.device("cpu"))(request(data, speech(9)))
     expected = np.concatenate([stabilise(data.train[i].landmarks) for i in chosen]).mean(0)

@@ -22,7 +22,9 @@ class Listed(Corpus):
     description = "A list."
     has_frames = True
 
-    def __init__(self, clips: list[Clip], emotions=EMOTIONS, subject: str | None = "A", knows_all: bool = True):
+    def __init__(
+        self, clips: list[Clip], emotions=EMOTIONS, subject: str | None = "A", knows_all: bool = True
+    ):
         self._clips, self.emotions, self.default_subject = tuple(clips), emotions, subject
         self.knows_all = knows_all
 

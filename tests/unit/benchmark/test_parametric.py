@@ -56,7 +56,9 @@ def test_the_counterfactual_of_a_clip_with_itself_is_the_clip(corpus: Parametric
 
 
 def test_a_counterfactual_takes_each_part_from_its_lender(corpus: Parametric) -> None:
-    words, feeling, head = (clip(corpus, n) for n in ("F01_neutral_1_s04", "F01_happy_3_s05", "F01_sad_3_s06"))
+    words, feeling, head = (
+        clip(corpus, n) for n in ("F01_neutral_1_s04", "F01_happy_3_s05", "F01_sad_3_s06")
+    )
     made = corpus.counterfactual(words, feeling, head)
     corpus.prepare(made)
     assert made.emotion == "happy"
