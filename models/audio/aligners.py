@@ -78,8 +78,8 @@ class DTWAligner(Aligner):
         rows = mfcc(waveform).astype(np.float64)
         rows[:, 0] = np.maximum(rows[:, 0], np.quantile(rows[:, 0], 0.98) - self.dynamic_range)
         width = self.difference_rows
-        first = savgol_filter(rows, width, 1, deriv=1, axis=0)
-        second = savgol_filter(rows, width, 2, deriv=2, axis=0)
+        first = np.asarray(savgol_filter(rows, width, 1, deriv=1, axis=0))
+        second = np.asarray(savgol_filter(rows, width, 2, deriv=2, axis=0))
         return np.hstack([_standardised(features) for features in (rows, first, second)])
 
 

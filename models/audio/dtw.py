@@ -48,8 +48,9 @@ def dtw_path(
     if metric == "cityblock":
         distance, steps = _search_city_block(x, np.ascontiguousarray(y.T), diagonal_weight)
     else:
-        distance, steps = _search(cdist(x, y, metric), diagonal_weight)
-    return Path(*_trace(steps), distance)
+        local = np.asarray(cdist(x, y, metric))  # type: ignore[call-overload]
+        distance, steps = _search(local, diagonal_weight)
+    return Path(*_trace(steps), float(distance))
 
 
 def warp_to(source: np.ndarray, reference: np.ndarray, path: Path) -> np.ndarray:

@@ -67,7 +67,7 @@ class WindowBank:
     def __len__(self) -> int:
         return len(self._starts)
 
-    def windows(self, index: Int[np.ndarray, batch]) -> Float[Tensor, "batch 1 28 12"]:
+    def windows(self, index: Int[np.ndarray, " batch"]) -> Float[Tensor, "batch 1 28 12"]:
         starts = self._starts[torch.from_numpy(np.asarray(index))]
         rows = starts[:, None] + torch.arange(WINDOW_ROWS)
         return self._rows[rows.to(self._rows.device)].unsqueeze(1)

@@ -100,7 +100,7 @@ def _energy_weights() -> np.ndarray:
 
 @cache
 def _liftered_dct() -> np.ndarray:
-    basis = scipy.fft.dct(np.eye(NUM_FILTERS), type=2, axis=1, norm="ortho")[:, :NUM_CEPSTRA]
+    basis = np.asarray(scipy.fft.dct(np.eye(NUM_FILTERS), type=2, axis=1, norm="ortho"))[:, :NUM_CEPSTRA]
     lifter = 1 + LIFTER / 2 * np.sin(np.pi * np.arange(NUM_CEPSTRA) / LIFTER)
     return np.ascontiguousarray(basis * lifter, np.float32)
 

@@ -74,7 +74,7 @@ class PairsStage(Stage):
     def _groups(self, clips: Sequence[Clip], emotions: Sequence[str]) -> list[dict[str, Clip]]:
         groups: dict[tuple[str, str], dict[str, Clip]] = {}
         for clip in sorted(clips, key=lambda clip: (-clip.intensity, clip.id)):
-            if clip.emotion in emotions:
+            if clip.emotion is not None and clip.emotion in emotions:
                 groups.setdefault((clip.speaker, clip.sentence), {}).setdefault(clip.emotion, clip)
         return [groups[key] for key in sorted(groups) if len(groups[key]) >= 2]
 
@@ -112,7 +112,7 @@ class Pairs:
         return len(self.starts)
 
     def windows(
-        self, content: Int[np.ndarray, batch], emotion: Int[np.ndarray, batch]
+        self, content: Int[np.ndarray, " batch"], emotion: Int[np.ndarray, " batch"]
     ) -> Float[Tensor, "batch 1 28 12"]:
         rows = torch.from_numpy(self.starts[content][:, None] + np.arange(WINDOW_ROWS))
         labels = torch.from_numpy(np.asarray(emotion))[:, None]

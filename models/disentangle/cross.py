@@ -219,7 +219,7 @@ class DisentangleStage(Stage):
             refresh_batch_norm(model, (partial(loss, grid) for grid in calibration))
             if not held_out:
                 return {}
-            sums = dict.fromkeys(TERMS, 0.0)
+            sums: dict[str, float] = dict.fromkeys(TERMS, 0.0)
             for grid in held_out:
                 for name, term in loss(grid).items():
                     sums[name] += float(term) / len(held_out)

@@ -74,7 +74,7 @@ class EmotionClassifier(nn.Module):
 
 
 class EmotionClassifierStage(Stage):
-    """Emotion of every MFCC window of every clip, by cross-entropy; the best validation loss is kept.
+    """Emotion of every MFCC window of every clip, by cross-entropy; the lowest validation error rate is kept.
 
     Args:
         width, hidden, dim: sizes of the network; dim is the length of the emotion embedding.
@@ -138,7 +138,7 @@ class EmotionClassifierStage(Stage):
                 steps=self.steps,
                 validate=validate,
                 validate_every=self.validate_every,
-                select_by="emotion_class" if len(chosen) else None,
+                select_by="error_rate" if len(chosen) else None,
             )
         )
         save_module(run.directory / _FILE, model)

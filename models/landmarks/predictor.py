@@ -75,7 +75,7 @@ class LandmarkPredictor:
         return self.pca.decode(coeffs)
 
     @torch.inference_mode()
-    def emotion_code(self, waveform: np.ndarray) -> Float32[np.ndarray, emotion]:
+    def emotion_code(self, waveform: np.ndarray) -> Float32[np.ndarray, " emotion"]:
         """The mean emotion embedding of an utterance."""
         return encode(self.network.emotion, self._windows(waveform)).mean(0).cpu().numpy()
 
