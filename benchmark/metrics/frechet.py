@@ -1,4 +1,4 @@
-"""Fréchet distance of two sets of feature vectors, with what is needed to read it honestly (metrics.md 3).
+"""Fréchet distance of two sets of feature vectors, with what is needed to read it honestly.
 
     |m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)
 

@@ -1,4 +1,4 @@
-"""SSIM and PSNR of rendered frames, at the size they were rendered (metrics.md 1).
+"""SSIM and PSNR of rendered frames, at the size they were rendered.
 
 Frames are uint8 RGB of one size. Neither is resized: the same SSIM at 128 and at 256 px would be two
 different numbers, so the frame size is part of what a run states.

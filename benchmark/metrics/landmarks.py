@@ -1,4 +1,4 @@
-"""LD and LVD: how far the landmarks are from the true ones, and how far their motion is (metrics.md 1).
+"""LD and LVD: how far the landmarks are from the true ones, and how far their motion is.
 
 Both sequences are first stabilised: each frame is moved by the similarity that puts its stable points
 (eye-contour centroids, nose tip) onto the template of the 256 px crop. Head motion and face size are thus

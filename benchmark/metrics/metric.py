@@ -137,7 +137,7 @@ def metric_of(protocol: str) -> Metric:
     raise ValueError(f"no metric {protocol!r}; there are {', '.join(m.id for m in METRICS)}")
 
 
-_EVP = "EVP (Ji et al., CVPR 2021), section 4; definition fixed in metrics.md 1"
+_EVP = "EVP (Ji et al., CVPR 2021), section 4; the paper leaves unit, points and alignment open"
 _ALIGNED = (
     "Both sequences aligned per frame by a similarity on eye-contour centroids and nose tip to the 256 px "
     "template; mean over points, then frames, then clips. Frames without a face lower the coverage only."
@@ -245,7 +245,7 @@ METRICS: tuple[Metric, ...] = (
         direction="higher",
         needs=frozenset({"frames"}),
         level="clip",
-        source="ITU-T J.340 (peak 255, RGB); metrics.md 1",
+        source="ITU-T J.340 (peak 255, RGB)",
         description=(
             "Peak signal-to-noise ratio at the rendered size, RGB, mean over frames, then clips. Identical "
             "frames are infinite: they are left out and lower the coverage. Not comparable to EVP's table, "

@@ -1,4 +1,4 @@
-"""3D-aware alignment: the predicted expression under the target video's head pose (method.md 6.4).
+"""3D-aware alignment: the predicted expression under the target video's head pose.
 
 Three variants of one step, chosen by configuration: `PoseSwap` is the paper's, `SimilarityAlignment` its
 ablation, `StillAlignment` leaves head motion out. Each turns a stabilised prediction into landmarks of the

@@ -1,4 +1,4 @@
-"""Weak-perspective camera and rotations (method.md 6.2, equation 8 of the paper).
+"""Weak-perspective camera and rotations (equation 8 of the EVP paper).
 
 Model space: x right, y down, z towards the viewer, units of the 256 crop at rest. An image point is
 s * (R X)_xy + t. Rotations are float64 matrices (..., 3, 3) acting on columns.

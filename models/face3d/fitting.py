@@ -1,7 +1,7 @@
 """Fits the linear face model to a clip's 2D landmarks: pose and expression per frame, shape per clip.
 
-Maximum a posteriori by Gauss-Newton over everything at once (method.md 6.3 recommends the structure; the
-original fit was not released). A frame's six pose unknowns and its expression are eliminated first, which
+Maximum a posteriori by Gauss-Newton over everything at once (the fit behind the
+EVP results was not released). A frame's six pose unknowns and its expression are eliminated first, which
 leaves one small system for the shape that all frames share.
 """
 

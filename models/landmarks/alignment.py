@@ -14,7 +14,7 @@ import numpy as np
 from models.landmarks.topology import layout_of
 
 TEMPLATE = np.array([[84, 80], [168, 80], [129.5, 118.5]], np.float32)
-"""Eye a, eye b and nose tip in the stabilised 256 px crop (method.md 5.1)."""
+"""Eye a, eye b and nose tip in the stabilised 256 px crop, read off EVP's released mean faces."""
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ def one_euro(
 ) -> np.ndarray:
     """The 1-euro filter along the first axis, each coordinate by itself (Casiez et al., CHI 2012).
 
-    The defaults are EVP's, including its nominal 100 Hz (method.md 6.4). Computed in float64, returned in
+    The defaults are EVP's, including its nominal 100 Hz. Computed in float64, returned in
     the type of `values`. The first sample passes.
 
     Raises:

@@ -1,7 +1,7 @@
 """The 68- and 106-point landmark layouts: which index is what. The one home of index lists.
 
 Both layouts run over the image from left to right, so "a" is the image's left side (the subject's right)
-and "b" the image's right. The 68 points are iBUG's; the 106 are those of EVP's detector (method.md 5.1),
+and "b" the image's right. The 68 points are iBUG's; the 106 are those of EVP's detector,
 whose indices [0, 2, ..., 32, 33-51, 52-63, 84-103] are the 68 points.
 
 Pure NumPy, so that metrics and reports can use it.
@@ -70,7 +70,7 @@ class Layout:
     def five(self) -> np.ndarray:
         """(5, points) float32 weights of eye a, eye b, nose tip and the outer ends of the brows.
 
-        EVP's pose swap is refined on these (method.md 6.4: points 104, 105, 46, 33, 42 of 106).
+        EVP's pose swap is refined on these (points 104, 105, 46, 33, 42 of the 106).
         """
         brows = np.zeros((2, self.num_points), np.float32)
         brows[[0, 1], list(self.outer_brows)] = 1
@@ -211,7 +211,7 @@ def _lower_brow(brow: Sequence[int], eye: Sequence[int], at: int) -> dict[int, f
 
 
 def _derived() -> dict[int, dict[int, float]]:
-    """Weights over the 68 points of those of the 106 that the 68 lack (method.md 14, default 11)."""
+    """Weights over the 68 points of those of the 106 that the 68 lack."""
     eye_a, eye_b = IBUG68.eye_a, IBUG68.eye_b
     rows = {i: {i // 2: 0.5, i // 2 + 1: 0.5} for i in range(1, 32, 2)}
     rows |= {64 + k: _lower_brow(_span(17, 21), eye_a, k) for k in range(4)}

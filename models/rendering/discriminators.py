@@ -1,6 +1,6 @@
 """The renderer's opponents: is this frame real under its edge map, and do these frames move like real ones.
 
-Patch discriminators at several scales as vid2vid's (method.md 6.7). Batch norm always uses the batch's own
+Patch discriminators at several scales, as vid2vid's. Batch norm always uses the batch's own
 statistics; a discriminator is never used outside training.
 """
 

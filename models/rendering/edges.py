@@ -1,4 +1,4 @@
-"""The edge sketch: landmark curves, and the target frame's own edges outside the face (method.md 6.5).
+"""The edge sketch: landmark curves, and the target frame's own edges outside the face.
 
 Landmarks are pixels of the 256 crop; drawing happens at the size of the frames, anti-aliased at sub-pixel
 positions (the released code truncates to integers). A stroke's consecutive triples of points are joined by

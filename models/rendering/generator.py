@@ -1,4 +1,4 @@
-"""The renderer's generator, as vid2vid's: edge maps and past frames in, the next frame out (method.md 6.7).
+"""The generator, as vid2vid's (Wang et al., 2018): edge maps and past frames in, the next frame out.
 
 It draws an image, and moves the previous frame along a flow, and mixes the two by a weight per pixel.
 

@@ -1,4 +1,4 @@
-"""Loss terms of the renderer (method.md 6.7), each a mean, none weighted."""
+"""Loss terms of the renderer, as in vid2vid, each a mean, none weighted."""
 
 from __future__ import annotations
 

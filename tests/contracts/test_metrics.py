@@ -1,4 +1,4 @@
-"""What every registered metric must do, whoever adds it (metrics.md 4)."""
+"""What every registered metric must do, whoever adds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Invariances of the landmark, image and set protocols, on 500 drawn examples each (metrics.md 4)."""
+"""Invariances of the landmark, image and set protocols, on 500 drawn examples each."""
 
 from __future__ import annotations
 

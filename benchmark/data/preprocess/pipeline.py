@@ -1,7 +1,7 @@
 """From a recording to a clip's arrays: decode, find the landmarks, cut out the face.
 
 The cut-out is one similarity per clip, so the head's own motion stays. It places the clip's median eyes and
-nose tip on EVP's template (method.md 5.1), shrunk: that template fills the crop with the face from brow to
+nose tip on EVP's template, shrunk: that template fills the crop with the face from brow to
 chin, and a portrait shows hair and shoulders too.
 """
 
