@@ -1,0 +1,91 @@
+"""The real command on the real method, tiny: it ends, says nothing twice, and its report can be made again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.data.preprocess.decoder import shared_decoder
+from benchmark.records import read_manifest, read_records
+from reports.paper import build_report
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run(*arguments: str, places: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "benchmark.run", "suite=smoke", f"out={places / 'results'}"]
+    return subprocess.run(
+        [*command, f"cache={places / 'cache'}", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=560,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("smoke")
+    done = run(places=folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def everything(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def test_every_method_condition_and_landmark_protocol_has_its_rows(places: Path) -> None:
+    records = read_records(places / "results" / "smoke" / "records.jsonl")
+    manifest = read_manifest(places / "results" / "smoke" / "manifest.json")
+    assert all(cell.status == "done" for cell in manifest.cells)
+    found = {(r.method, r.ablation, r.condition, r.protocol) for r in records}
+    for row in manifest.methods:
+        method, _, ablation = row.partition("/")
+        for condition in ("self", "transfer"):
+            for protocol in ("ld/mouth", "ld/face", "lvd/mouth", "lvd/face", "emotion"):
+                assert (method, ablation or "full", condition, protocol) in found
+    assert ("evp", "full", "self", "ssim") in found
+    assert ("evp", "no_dtw", "self", "ssim") in found
+
+
+def test_the_ceiling_is_perfect_and_nothing_else_is(places: Path) -> None:
+    records = read_records(places / "results" / "smoke" / "records.jsonl")
+    for record in records:
+        if record.protocol == "ld/face":
+            assert (record.value == 0) == (record.method == "ground_truth"), record
+
+
+def test_a_video_is_made_with_sound(places: Path) -> None:
+    folder = places / "results" / "smoke"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    item, videos = next((k, v) for k, v in manifest["media"].items() if "evp/full/0" in v)
+    media = shared_decoder().video(folder / videos["evp/full/0"])
+    truth = shared_decoder().video(folder / videos["truth"])
+    assert len(media.frames) == len(truth.frames) > 25, item
+    assert np.ptp(media.frames.astype(int), axis=0).max() > 10, "the face moves"
+    assert np.abs(media.waveform).max() > 0.01
+
+
+def test_the_second_run_does_nothing(places: Path) -> None:
+    before = everything(places / "results" / "smoke")
+    again = run(places=places)
+    assert again.returncode == 0, again.stderr
+    assert everything(places / "results" / "smoke") == before
+
+
+def test_the_report_can_be_made_again_from_the_records(places: Path) -> None:
+    folder = places / "results" / "smoke"
+    before = everything(folder / "report")
+    for path in sorted((folder / "report").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    build_report(folder)
+    assert everything(folder / "report") == before

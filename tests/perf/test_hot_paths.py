@@ -1,0 +1,53 @@
+"""Timings of the hot paths: pytest --benchmark-only. Nothing is asserted about the machine's speed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmark.metrics.image import psnr, ssim
+from models.audio.dtw import dtw_path
+from models.audio.mfcc import mfcc
+from models.face3d.fitting import fit
+from models.face3d.morphable import learn
+from models.landmarks.alignment import stabilise
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_mfcc_of_a_minute(benchmark, rng) -> None:
+    waveform = rng.normal(0, 0.05, 60 * 16000).astype(np.float32)
+    assert len(benchmark(mfcc, waveform)) >= 6000
+
+
+def test_dtw_of_400_by_500_rows(benchmark, rng) -> None:
+    first, second = rng.normal(size=(400, 13)), rng.normal(size=(500, 13))
+    path = benchmark(dtw_path, first, second)
+    assert (path.first[-1], path.second[-1]) == (399, 499)
+
+
+def test_ssim_of_a_clip(benchmark, rng) -> None:
+    frames = rng.integers(0, 256, (25, 256, 256, 3), dtype=np.uint8)
+    other = rng.integers(0, 256, frames.shape, dtype=np.uint8)
+    assert benchmark(lambda: ssim(frames, other, clip="noise")).value < 0.1
+
+
+def test_psnr_of_a_clip(benchmark, rng) -> None:
+    frames = rng.integers(0, 256, (25, 256, 256, 3), dtype=np.uint8)
+    other = rng.integers(0, 256, frames.shape, dtype=np.uint8)
+    assert benchmark(lambda: psnr(frames, other, clip="noise")).value == pytest.approx(7.8, abs=0.2)
+
+
+def test_fit_of_75_frames(benchmark, rng) -> None:
+    heads = rng.normal(0, 40, (68, 3)) + rng.normal(0, 3, (400, 68, 3))
+    model = learn(heads, 20)
+    landmarks = heads[:75, :, :2] + 128
+    assert len(benchmark(fit, model, landmarks).pose) == 75
+
+
+def test_stabilise_75_frames(benchmark, rng) -> None:
+    landmarks = rng.normal(128, 40, (75, 68, 2)).astype(np.float32)
+    assert benchmark(stabilise, landmarks).shape == landmarks.shape
