@@ -37,7 +37,7 @@ ABLATIONS: tuple[Ablation, ...] = (
     Ablation(
         name="no_dtw",
         label="w/o DTW",
-        overrides=("method.pairs.aligner._target_=models.audio.aligners.LinearAligner",),
+        overrides=("dtw=linear",),
         asks="Must pseudo pairs be aligned in time, or is stretching one utterance onto the other enough?",
         needs_emotions=True,
     ),

@@ -14,7 +14,9 @@ from reports import paper
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = sorted({line.split("#")[0].strip() for line in re.findall(r"^\.venv/bin/python -m .*$", README, re.M)})
+COMMANDS = sorted(
+    {line.split("#")[0].strip() for line in re.findall(r"^\.venv/bin/python -m .*$", README, re.M)}
+)
 MAKE = sorted(set(re.findall(r"\bmake (\w+)", README)))
 
 
