@@ -1,4 +1,4 @@
-"""The real command on the real method, tiny: it ends, does nothing twice, and its report can be made again."""
+"""The real command on the real method, tiny: it ends, does nothing twice, and its report can be rebuilt."""
 
 from __future__ import annotations
 
