@@ -171,12 +171,12 @@ def _sweep(request: Request, search_path: Sequence[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f".{request.name}.lock")
     try:
-        lock.acquire(timeout=0)
+        held = lock.acquire(timeout=0)
     except Timeout as error:
         raise ConfigError(
             f"another process runs the sweep {request.name}: wait for it, or use run=..."
         ) from error
-    with lock:
+    with held:
         sweep = open_sweep(
             request.storage or f"sqlite:///{(folder / f'{request.name}.db').resolve()}",
             request.name,

@@ -68,9 +68,12 @@ def test_nothing_comes_from_the_environment(tmp_path, monkeypatch):
     assert "song" not in str(caught.value)
 
 
-@pytest.mark.parametrize("where", ["method", "method.landmarks", "method.pairs.aligner"])
-def test_a_class_of_others_is_refused_wherever_it_stands(where):
-    composer = parse([f"{where}._target_=builtins.eval"])
+@pytest.mark.parametrize(
+    ("key", "where"),
+    [("method", "method"), ("method.landmarks", "method.landmarks"), ("dtw", "method.pairs.aligner")],
+)
+def test_a_class_of_others_is_refused_wherever_it_stands(key, where):
+    composer = parse([f"{key}._target_=builtins.eval"])
     with pytest.raises(ConfigError, match=rf"{where}._target_: 'builtins.eval' is refused"):
         composer.method("evp", (), {"emotions": True, "frames": True})
 
