@@ -14,8 +14,8 @@ The interval of a table cell
     method without randomness has u = 0. One seed has no u, and the caption says so.
 
     The two-way percentile bootstrap was measured and not taken. With two seeds it resamples one of four
-    pairs, and its nominal 95 % covered 65 to 92 % over most of the simulated range (4 to 13 sentences, seed
-    variance 0 to 5 times the sentences'); this interval covers 91 to 99 % there and 87 % at its worst, where
+    pairs, and its nominal 95 % covered 65 to 95 % over most of the simulated range (4 to 13 sentences, seed
+    variance 0 to 5 times the sentences'); this interval covers 90 to 99 % there and 87 % at its worst, where
     two seeds differ far more than sentences do. Two seeds cannot tell how much seeds vary, and an interval
     that admits it may be wide. `tests/properties/test_intervals.py` measures it again.
 
