@@ -48,6 +48,11 @@ def window_count(rows: np.ndarray) -> int:
     return (len(rows) - WINDOW_ROWS) // ROWS_PER_FRAME + 1
 
 
+def evenly_spaced(available: int, wanted: int) -> np.ndarray:
+    """Indices of up to `wanted` of the available examples, evenly apart."""
+    return np.unique(np.linspace(0, available - 1, min(available, wanted)).astype(np.int64))
+
+
 class WindowBank:
     """Many clips' MFCC in one tensor, from which batches of windows are gathered by one index."""
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from models import initialise
 from models.artefacts import save_module
-from models.audio.features import WindowBank, load_features
+from models.audio.features import WindowBank, evenly_spaced, load_features
 from models.method import Player, Stage, StageRun, Training, TrainingData
 from models.optimisation import adam, refresh_batch_norm
 from models.types import Clip
@@ -112,7 +112,7 @@ class EmotionClassifierStage(Stage):
         model.to(run.device)
         train = _Labelled(data.train, features, data.emotions, run.device)
         held_out = _Labelled(data.validation, features, data.emotions, run.device)
-        chosen = _spread(len(held_out), self.validation_windows)
+        chosen = evenly_spaced(len(held_out), self.validation_windows)
 
         def draw(rng: np.random.Generator) -> tuple[Tensor, Tensor]:
             return train.examples(rng.integers(len(train), size=self.batch))
@@ -169,11 +169,6 @@ class _Labelled:
 
     def examples(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
         return self.bank.windows(index), self.labels[torch.from_numpy(index).to(self.labels.device)]
-
-
-def _spread(available: int, wanted: int) -> np.ndarray:
-    """Indices of up to `wanted` of the available examples, evenly apart."""
-    return np.unique(np.linspace(0, available - 1, min(available, wanted)).astype(np.int64))
 
 
 def _scores(model: EmotionClassifier, examples: _Labelled, index: np.ndarray) -> Mapping[str, float]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import initialise
-from models.audio.features import WindowBank, load_features
+from models.audio.features import WindowBank, evenly_spaced, load_features
 from models.disentangle.cross import load_encoders
 from models.disentangle.emotion import EmotionClassifier
 from models.face3d.alignment import frontalise
@@ -113,7 +113,7 @@ class LandmarksStage(Stage):
             }
 
         held_out = self._usable(data.validation, features, run)
-        held_out = [held_out[i] for i in _spread(len(held_out), self.validation_clips)]
+        held_out = [held_out[i] for i in evenly_spaced(len(held_out), self.validation_clips)]
         expected = _truths(held_out, model)
         predictor = self._predictor(network, pca, {})
         trained = network if self.trains_encoders else _DecoderOnly(network)
@@ -328,10 +328,6 @@ def _mouth_columns(pca: LandmarkPCA) -> np.ndarray:
     """(components, 2 mouth points): from coefficients to the mouth's normalised coordinates."""
     columns = pca.components.T.reshape(pca.components.shape[1], -1, 2)[:, list(IBUG68.regions["mouth"])]
     return columns.reshape(len(columns), -1)
-
-
-def _spread(available: int, wanted: int) -> np.ndarray:
-    return np.unique(np.linspace(0, available - 1, min(available, wanted)).astype(np.int64))
 
 
 def _mouth_distance(
