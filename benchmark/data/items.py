@@ -18,6 +18,9 @@ import numpy as np
 from benchmark.data.corpus import Corpus, CorpusError, Split
 from models.types import Clip, Portrait, Prediction, Request
 
+GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, modulo 1, are spread evenly however many are taken."""
+
 CONDITIONS = {
     "self": "audio and emotion of the clip itself, over its own head motion; truth: the clip",
     "transfer": "words of one clip, emotion of a second, head motion of a third; truth: the counterfactual",
@@ -104,7 +107,9 @@ def _spread(items: list[Item], most: int | None) -> list[Item]:
     kept: set[str] = set()
     for index, group in enumerate(groups.values()):
         quota = most // len(groups) + (index < most % len(groups))
-        places = np.floor((np.arange(quota) + 0.5) * len(group) / max(quota, 1)).astype(int)
+        # Each emotion starts elsewhere, or all would ask for the same few sentences.
+        start = (index + 0.5) * GOLDEN % 1
+        places = np.floor((np.arange(quota) + start) * len(group) / max(quota, 1)).astype(int)
         kept.update(group[place].id for place in places)
     return [item for item in items if item.id in kept]
 

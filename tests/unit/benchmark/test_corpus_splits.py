@@ -164,6 +164,14 @@ def test_fewer_items_stay_balanced_over_emotions() -> None:
     assert counts == {"angry": 2, "happy": 2, "neutral": 2}
 
 
+def test_fewer_items_still_ask_for_many_sentences() -> None:
+    corpus = Listed(everyone(shared=12))
+    split = split_corpus(corpus, test_shared=6, test_other=0)
+    for condition in ("self", "transfer"):
+        items = build_items(corpus, split, conditions=(condition,), max_self=6, max_transfer=6)
+        assert len({item.audio.sentence for item in items}) >= 4
+
+
 def test_a_corpus_that_cannot_know_the_truth_has_no_transfer() -> None:
     corpus = Listed(everyone(), knows_all=False)
     with pytest.raises(CorpusError, match="no test items"):
