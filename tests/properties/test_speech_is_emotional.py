@@ -101,27 +101,45 @@ def _words_read(truth: list[str], read: list[str]) -> int:
     return int(best[-1, -1])
 
 
-def test_a_recogniser_reads_the_words_of_every_emotion(
-    synthesizer: SpeechSynthesizer, tmp_path: Path
-) -> None:
-    """PocketSphinx's small model with a trigram of the corpus's sentences."""
+def _knows_the_sentences(folder: Path):
+    """PocketSphinx's small model with a trigram of the corpus: hears which sentence it was."""
     pocketsphinx = pytest.importorskip("pocketsphinx")
     language = pytest.importorskip("pocketsphinx.lm")
     model = language.ArpaBoLM(text="\n".join(f"<s> {' '.join(_words(s.text))} </s>" for s in SENTENCES))
     model.compute()
-    model.write_file(str(tmp_path / "corpus.arpa"))
-    decoder = pocketsphinx.Decoder(lm=str(tmp_path / "corpus.arpa"), samprate=16000, loglevel="FATAL")
+    model.write_file(str(folder / "corpus.arpa"))
+    return pocketsphinx.Decoder(lm=str(folder / "corpus.arpa"), samprate=16000, loglevel="FATAL")
+
+
+def _knows_english():
+    """PocketSphinx as it comes, for dictation with any of a hundred thousand words."""
+    return pytest.importorskip("pocketsphinx").Decoder(samprate=16000, loglevel="FATAL")
+
+
+def _share_of_words_read(decoder, spoken: list[tuple[list[str], np.ndarray]]) -> float:
+    read = total = 0
+    for truth, waveform in spoken:
+        decoder.start_utt()
+        decoder.process_raw((waveform * 32767).astype("<i2").tobytes(), full_utt=True)
+        decoder.end_utt()
+        found = decoder.hyp()
+        heard = [re.sub(r"\(\d+\)$", "", word) for word in found.hypstr.split()] if found else []
+        read += _words_read(truth, heard)
+        total += max(len(truth), len(heard))
+    return read / total
+
+
+def test_a_recogniser_reads_the_words_of_every_emotion(
+    synthesizer: SpeechSynthesizer, tmp_path: Path
+) -> None:
+    judges = ((_knows_the_sentences(tmp_path), 0.95), (_knows_english(), 0.85))
     for emotion in EMOTIONS:
-        read = total = 0
+        intensity = 1 if emotion == "neutral" else 3
+        spoken = []
         for k, sentence in enumerate(SENTENCES[:6]):
-            intensity = 1 if emotion == "neutral" else 3
             rng = np.random.default_rng(k)
             utterance = synthesizer.utterance(sentence, SPEAKERS[k], emotion, intensity, rng)
-            decoder.start_utt()
-            decoder.process_raw((utterance.waveform * 32767).astype("<i2").tobytes(), full_utt=True)
-            decoder.end_utt()
-            found = decoder.hyp()
-            truth = _words(sentence.text)
-            read += _words_read(truth, found.hypstr.split() if found else [])
-            total += len(truth)
-        assert read >= 0.85 * total, f"{emotion}: {read} of {total} words"
+            spoken.append((_words(sentence.text), utterance.waveform))
+        for judge, least in judges:
+            share = _share_of_words_read(judge, spoken)
+            assert share >= least, f"{emotion}: {share:.0%} of the words"

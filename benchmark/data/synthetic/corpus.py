@@ -23,7 +23,7 @@ from benchmark.data.synthetic.speech import SPEAKERS, Phone, SpeechSynthesizer
 from benchmark.data.synthetic.visemes import MISAKI
 from models.types import MEAD_EMOTIONS, Clip
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same recipe makes other speech."""
 
 

@@ -50,8 +50,8 @@ _MARGIN_FRAMES = 18
 _GAIN = 0.65
 """Puts neutral speech at about 28 dB below full scale, so that anger stays below clipping."""
 _PEAK = 0.97
-_ROOM = 0.02
-"""Magnitude of the room's noise in the synthesiser's units, about 65 dB below the speech."""
+_ROOM = 0.004
+"""Magnitude of the room's noise in the synthesiser's units, about 50 dB below neutral speech: a studio's."""
 _PHRASE_END_FRAMES = 27
 _BIN_HZ = dsp.SR / dsp.N_FFT
 
