@@ -69,7 +69,9 @@ class Sampling(ABC):
     def draw(self, pairs: Pairs, batch: int, rng: np.random.Generator) -> Grid: ...
 
     @abstractmethod
-    def terms(self, model: Disentangler, grid: Grid, distance: Distance) -> Mapping[str, Tensor]:
+    def terms(
+        self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
+    ) -> Mapping[str, Tensor]:
         """The four terms of L_dis."""
 
 
@@ -86,7 +88,9 @@ class CrossReconstruction(Sampling):
         other_b = _content_with(pairs.present, rng, b)
         return _grid(pairs, [(content, a), (other_a, a), (other_b, b), (content, b)], a, b)
 
-    def terms(self, model: Disentangler, grid: Grid, distance: Distance) -> Mapping[str, Tensor]:
+    def terms(
+        self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
+    ) -> Mapping[str, Tensor]:
         target_a, source_a, source_b, target_b = grid.windows
         content_a, content_b = model.content(torch.cat([target_a, target_b])).chunk(2)
         codes = model.emotion.encoder(torch.cat([source_a, source_b]))
@@ -100,8 +104,8 @@ class CrossReconstruction(Sampling):
         return {
             "cross_recon": distance(b_from_a, target_b) + distance(a_from_b, target_a),
             "self_recon": distance(a_from_a, target_a) + distance(b_from_b, target_b),
-            "emotion_class": F.cross_entropy(logits_a, grid.emotion_a)
-            + F.cross_entropy(logits_b, grid.emotion_b),
+            "emotion_class": F.cross_entropy(logits_a, grid.emotion_a, label_smoothing=label_smoothing)
+            + F.cross_entropy(logits_b, grid.emotion_b, label_smoothing=label_smoothing),
             "content_match": F.l1_loss(content_a, content_b),
         }
 
@@ -115,7 +119,9 @@ class PaperReconstruction(Sampling):
         j = _content_with(pairs.present, rng, m, n)
         return _grid(pairs, [(i, m), (j, n), (i, n), (j, m)], m, n)
 
-    def terms(self, model: Disentangler, grid: Grid, distance: Distance) -> Mapping[str, Tensor]:
+    def terms(
+        self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
+    ) -> Mapping[str, Tensor]:
         x_im, x_jn, x_in, x_jm = grid.windows
         c_im, c_jn, c_in, c_jm = model.content(grid.windows.flatten(0, 1)).chunk(4)
         codes = model.emotion.encoder(torch.cat([x_im, x_jn]))
@@ -126,8 +132,8 @@ class PaperReconstruction(Sampling):
         return {
             "cross_recon": distance(in_cross, x_in) + distance(jm_cross, x_jm),
             "self_recon": distance(im_self, x_im) + distance(jn_self, x_jn),
-            "emotion_class": F.cross_entropy(logits_m, grid.emotion_a)
-            + F.cross_entropy(logits_n, grid.emotion_b),
+            "emotion_class": F.cross_entropy(logits_m, grid.emotion_a, label_smoothing=label_smoothing)
+            + F.cross_entropy(logits_n, grid.emotion_b, label_smoothing=label_smoothing),
             "content_match": F.l1_loss(c_im, c_in) + F.l1_loss(c_jn, c_jm),
         }
 
@@ -172,6 +178,7 @@ class DisentangleStage(Stage):
         sampling: "code" or "paper".
         distance: of reconstructions: "l1" (mean), "mse" or "l2" (norm per window).
         loss: weights by term; a term that is left out counts 1, and one of weight 0 is still measured.
+        label_smoothing: of the classification, see `EmotionClassifierStage`.
     """
 
     upstream = ("features", "pairs", "emotion_classifier")
@@ -184,6 +191,7 @@ class DisentangleStage(Stage):
     sampling: str = "code"
     distance: str = "l1"
     loss: Mapping[str, float] = field(default_factory=dict)
+    label_smoothing: float = 0.1
     steps: int = 600
     batch: int = 16
     learning_rate: float = 1e-3
@@ -208,7 +216,7 @@ class DisentangleStage(Stage):
         )
 
         def loss(grid: Grid) -> Mapping[str, Tensor]:
-            return sampling.terms(model, grid, distance)
+            return sampling.terms(model, grid, distance, self.label_smoothing)
 
         held_out = self._validation_grids(inputs["pairs"], sampling, run)
 

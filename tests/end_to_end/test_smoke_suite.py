@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmark.ablations import ABLATIONS
 from benchmark.data.preprocess.decoder import shared_decoder
-from benchmark.records import read_manifest, read_records
+from benchmark.records import FULL, read_manifest, read_records
 from reports.paper import build_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,3 +91,22 @@ def test_the_report_can_be_made_again_from_the_records(places: Path) -> None:
         path.rmdir() if path.is_dir() else path.unlink()
     build_report(folder)
     assert everything(folder / "report") == before
+
+
+def test_every_ablation_trains_and_answers_otherwise_than_the_full_model(places: Path) -> None:
+    names = [entry.name for entry in ABLATIONS]
+    done = run(
+        "run=ablations",
+        "methods=[evp]",
+        f"ablations=[{','.join(names)}]",
+        "items.filmed=false",
+        "tracking=disabled",
+        places=places,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    errors: dict[str, list[float | None]] = {name: [] for name in names}
+    for record in read_records(places / "results" / "ablations" / "records.jsonl"):
+        if record.protocol == "ld/face":
+            errors[record.ablation].append(record.value)
+    assert all(len(values) == len(errors[FULL]) > 0 for values in errors.values())
+    assert [name for name in names if errors[name] == errors[FULL]] == [FULL]

@@ -159,7 +159,7 @@ def test_reconstructions_are_compared_with_the_right_windows(inputs) -> None:
 
     for sampling in (CrossReconstruction(), PaperReconstruction()):
         grid = sampling.draw(world, 32, np.random.default_rng(1))
-        terms = sampling.terms(Perfect(), grid, torch.nn.functional.l1_loss)  # type: ignore[arg-type]
+        terms = sampling.terms(Perfect(), grid, torch.nn.functional.l1_loss, 0.0)  # type: ignore[arg-type]
         for name in ("cross_recon", "self_recon", "content_match"):
             assert float(terms[name].detach()) == pytest.approx(0, abs=1e-3), name
 
