@@ -14,6 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -149,7 +150,8 @@ def split_corpus(
 
     Shared sentences (spoken in every emotion by the subject) and the others are held out separately, as
     pseudo pairs exist for the former only. At least one shared sentence is left to train on; what one kind
-    lacks is taken from the other.
+    lacks is taken from the other. On a small corpus all four numbers shrink alike, so that about half of the
+    sentences are left to train on, and a note says so.
 
     Args:
         subject: a speaker, "default" for the corpus's own choice, or None to pool all speakers.
@@ -169,12 +171,11 @@ def split_corpus(
     own = [c for c in clips if who is None or c.speaker == who]
     if intensities is not None:
         own = [c for c in own if c.intensity in intensities or c.emotion in (None, "neutral")]
-    if few := len({c.sentence for c in own}) < 3:
-        validation_shared = validation_other = 0
-        test_shared, test_other = min(test_shared, 1), 0
-    held_test, held_validation = _held_out(
-        own, corpus.emotions, test_shared, test_other, validation_shared, validation_other
-    )
+    wanted = _Held(test_shared, test_other, validation_shared, validation_other)
+    sentences = len({c.sentence for c in own})
+    few = sentences < 3
+    held_out = _Held(min(wanted.test, 1), 0, 0, 0) if few else wanted.within(sentences)
+    held_test, held_validation = _held_out(own, corpus.emotions, held_out)
     held = held_test | held_validation
     learning = _first_sentences(
         sorted((c for c in own if c.sentence not in held), key=lambda c: c.id),
@@ -189,7 +190,7 @@ def split_corpus(
         test=tuple(c for c in own if c.sentence in held_test),
         judge_train=_judge_clips(clips, who, held, judge_sentences) if corpus.emotions else (),
         validation_by_sentence=not few,
-        notes=_notes(corpus, who, few),
+        notes=(*_notes(corpus, who, few), *(() if few else _fewer(corpus, sentences, wanted, held_out))),
     )
     for part in ("train", "validation", "test"):
         if not getattr(split, part):
@@ -201,39 +202,59 @@ def split_corpus(
     return split
 
 
-def _held_out(
-    own: Sequence[Clip],
-    emotions: Sequence[str],
-    test_shared: int,
-    test_other: int,
-    validation_shared: int,
-    validation_other: int,
-) -> tuple[set[str], set[str]]:
-    """The test and the validation sentences."""
+class _Held(NamedTuple):
+    """How many sentences of each kind are held out."""
+
+    test_shared: int
+    test_other: int
+    validation_shared: int
+    validation_other: int
+
+    @property
+    def test(self) -> int:
+        return self.test_shared + self.test_other
+
+    @property
+    def validation(self) -> int:
+        return self.validation_shared + self.validation_other
+
+    def within(self, sentences: int) -> _Held:
+        """As it is, or all shrunk alike to half of the sentences, but to one for each purpose at least."""
+        most = sentences // 2
+        if sum(self) <= most:
+            return self
+        validation = min(max(1, round(most * self.validation / sum(self))), self.validation)
+        test = min(max(1, most - validation), self.test)
+        return _Held(
+            *_in_proportion(test, self.test_shared, self.test_other),
+            *_in_proportion(validation, self.validation_shared, self.validation_other),
+        )
+
+
+def _in_proportion(count: int, shared: int, other: int) -> tuple[int, int]:
+    """`count` as so many shared and so many other sentences, the former rounded up."""
+    first = -(-count * shared // max(shared + other, 1))
+    return first, count - first
+
+
+def _held_out(own: Sequence[Clip], emotions: Sequence[str], wanted: _Held) -> tuple[set[str], set[str]]:
+    """The test and the validation sentences; what one kind lacks is taken from the other."""
     shared = set(shared_sentences(own, emotions)) if emotions else set()
     other = {c.sentence for c in own} - shared
-    # Shared sentences must remain to pair: what cannot be taken from one kind is taken from the other.
-    spare = max(len(shared) - 1, 0)
-    test_moved = max(test_shared - spare, 0)
-    validation_moved = max(validation_shared - max(spare - test_shared, 0), 0)
-    test_shared, test_other = test_shared - test_moved, test_other + test_moved
-    validation_shared, validation_other = (
-        validation_shared - validation_moved,
-        validation_other + validation_moved,
+    # One shared sentence must remain, or there is nothing to pair.
+    test = _chosen(shared, other, wanted.test_shared, wanted.test_other, spare=1)
+    validation = _chosen(
+        shared - test, other - test, wanted.validation_shared, wanted.validation_other, spare=1
     )
-    if not other:
-        test_shared, validation_shared = test_shared + test_other, validation_shared + validation_other
-        test_other = validation_other = 0
-    test: set[str] = set()
-    validation: set[str] = set()
-    for pool, n_test, n_validation in (
-        (shared, test_shared, validation_shared),
-        (other, test_other, validation_other),
-    ):
-        chosen = choose_sentences(pool, n_test)
-        test.update(chosen)
-        validation.update(choose_sentences(pool - set(chosen), n_validation))
     return test, validation
+
+
+def _chosen(shared: set[str], other: set[str], from_shared: int, from_other: int, *, spare: int) -> set[str]:
+    lacking = max(from_shared - max(len(shared) - spare, 0), 0)
+    from_shared, from_other = from_shared - lacking, from_other + lacking
+    lacking = max(from_other - len(other), 0)
+    from_shared, from_other = from_shared + lacking, from_other - lacking
+    return {*choose_sentences(shared, from_shared), *choose_sentences(other, from_other)}
 
 
 def _first_sentences(clips: list[Clip], emotions: Sequence[str], count: int | None) -> list[Clip]:
@@ -254,6 +275,16 @@ def _judge_clips(
     free = {c.sentence for c in others} - held
     chosen = free if sentences is None else set(choose_sentences(free, min(sentences, len(free))))
     return tuple(c for c in others if c.sentence in chosen)
+
+
+def _fewer(corpus: Corpus, sentences: int, wanted: _Held, held: _Held) -> tuple[str, ...]:
+    """Says that fewer sentences are held out than the configuration asks for."""
+    if held == wanted:
+        return ()
+    return (
+        f"{corpus.name} offers {sentences} sentences: {held.test} are tested and {held.validation} validate, "
+        f"not {wanted.test} and {wanted.validation} as configured, so that about half are left to train on.",
+    )
 
 
 def _notes(corpus: Corpus, subject: str | None, few: bool) -> tuple[str, ...]:

@@ -134,7 +134,32 @@ def test_an_unknown_subject_is_named() -> None:
 
 def test_more_sentences_than_there_are_is_refused() -> None:
     with pytest.raises(CorpusError, match="sentences asked for"):
-        split_corpus(Listed(everyone(shared=1)), test_shared=50)
+        choose_sentences("abcde", 6)
+
+
+@pytest.mark.parametrize("sentences", range(3, 14))
+@pytest.mark.parametrize("asked", [(3, 5, 1, 1), (2, 2, 1, 1), (50, 0, 0, 1)])
+@pytest.mark.parametrize("emotions", [EMOTIONS, ()])
+def test_a_small_corpus_holds_out_at_most_half_and_says_so(sentences: int, asked, emotions) -> None:
+    labels = emotions or (None,)
+    clips = [clip("A", f"s{i:02}", e) for i in range(sentences) for e in labels]
+    names = ("test_shared", "test_other", "validation_shared", "validation_other")
+    split = split_corpus(
+        Listed(clips, emotions=emotions, subject="A"), **dict(zip(names, asked, strict=True))
+    )
+    parts = {name: {c.sentence for c in getattr(split, name)} for name in ("train", "validation", "test")}
+    assert len(parts["train"]) >= sentences // 2
+    assert sum(map(len, parts.values())) == sentences
+    notes = [note for note in split.notes if "not" in note and "as configured" in note]
+    assert bool(notes) == (sum(asked) > sentences // 2)
+    assert len(parts["test"]) + len(parts["validation"]) == max(2, min(sum(asked), sentences // 2))
+
+
+def test_a_kind_that_runs_out_is_made_up_from_the_other() -> None:
+    clips = [*everyone(speakers="A", shared=12, other=0), clip("A", "only", "happy")]
+    split = split_corpus(Listed(clips), test_shared=1, test_other=3, validation_shared=1, validation_other=1)
+    assert len({c.sentence for c in split.test}) == 4
+    assert len({c.sentence for c in split.validation}) == 2
 
 
 def test_chosen_sentences_do_not_depend_on_the_order() -> None:
