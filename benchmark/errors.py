@@ -75,9 +75,7 @@ def is_storage_fault(error: BaseException) -> bool:
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
         seen.add(id(link))
-        if type(link).__name__ == "StorageError":
-            return True
-        if isinstance(link, OSError) and link.errno in STORAGE_ERRNOS:
+        if isinstance(link, StorageError) or (isinstance(link, OSError) and link.errno in STORAGE_ERRNOS):
             return True
         link = link.__cause__ or link.__context__
     return False

@@ -18,11 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.errors import StorageError
+
 FULL = (errno.ENOSPC, errno.EDQUOT)
-
-
-class StorageError(Exception):
-    """Something could not be written; nothing was published."""
 
 
 def holds(directory: Path, *names: str) -> bool:

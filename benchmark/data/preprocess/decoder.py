@@ -21,10 +21,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import benchmark
-from benchmark.data.clip_store import FULL, StorageError
+from benchmark.data.clip_store import FULL
 from benchmark.data.preprocess.audio import Sound, read_sound
 from benchmark.data.preprocess.media import MediaError
 from benchmark.data.preprocess.video import Video, write_frames
+from benchmark.errors import StorageError
 
 MEMORY_BYTES = 3 * 2**30
 """Address space of the child; PyAV, NumPy and SoundFile map about 1 GB before they read anything."""

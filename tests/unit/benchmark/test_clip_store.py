@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from benchmark.data import clip_store
-from benchmark.data.clip_store import StorageError, holds, publish
+from benchmark.data.clip_store import holds, publish
+from benchmark.errors import StorageError, is_storage_fault
 
 ARRAYS = {
     "waveform": np.linspace(-1, 1, 1600, dtype=np.float32),
@@ -67,8 +68,9 @@ def test_full_disk_publishes_nothing(
         sync(descriptor)
 
     monkeypatch.setattr(clip_store.os, "fsync", failing)
-    with pytest.raises(StorageError, match=r"no space left while writing .*clip"):
+    with pytest.raises(StorageError, match=r"no space left while writing .*clip") as caught:
         publish(tmp_path / "clip", {"a": np.zeros(3), "b": np.zeros(3)})
+    assert is_storage_fault(caught.value)
     assert names(tmp_path) == []
     monkeypatch.undo()
     publish(tmp_path / "clip", {"a": np.zeros(3), "b": np.zeros(3)})
@@ -78,7 +80,7 @@ def test_full_disk_publishes_nothing(
 def test_really_full_disk(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys, numpy as np; from pathlib import Path\n"
-        "from benchmark.data.clip_store import publish, StorageError\n"
+        "from benchmark.data.clip_store import publish; from benchmark.errors import StorageError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "try: publish(Path(sys.argv[1]) / 'clip', {'frames': np.zeros(1_000_000, np.uint8)})\n"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark.data.clip_store import StorageError
 from benchmark.data.preprocess.decoder import Decoder
 from benchmark.data.preprocess.media import MediaError
+from benchmark.errors import StorageError
 
 _spec = importlib.util.spec_from_file_location("media_files", Path(__file__).with_name("media_files.py"))
 assert _spec is not None
