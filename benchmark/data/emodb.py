@@ -8,22 +8,20 @@ are separate clips. The actors played every emotion at one, full, strength: inte
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.data.clip_store import holds, publish
-from benchmark.data.corpus import Corpus, CorpusError
+from benchmark.data.corpus import CorpusError
 from benchmark.data.preprocess.audio import RESAMPLER
 from benchmark.data.preprocess.decoder import shared_decoder
 from benchmark.data.preprocess.pipeline import whole_frames
 from benchmark.data.recordings import (
+    Recordings,
     Segment,
-    content_identity,
     fullest_speaker,
     naming,
-    prepared_folder,
     require_files,
     require_folder,
 )
@@ -58,7 +56,7 @@ TEXTS = {
 _NAME = re.compile(r"(\d\d)([ab]\d\d)([WLEAFNT])([a-z])")
 
 
-class EmoDB(Corpus):
+class EmoDB(Recordings):
     """The recordings at `root`. The default subject is the speaker with the most of them."""
 
     name = "emodb"
@@ -77,22 +75,26 @@ class EmoDB(Corpus):
         require_files("EMO-DB", self._root, tuple(self._files.values()), EXPECTED)
         self.default_subject = fullest_speaker(self.clips())
 
-    @cached_property
-    def _identity(self) -> str:
-        labels = [path for path in map(self._label_file, self._files) if path.is_file()]
-        files = [*self._files.values(), *labels]
-        return content_identity(self._root, files, f"emodb v{VERSION} {RESAMPLER}", Path(self._cache))
+    def _settings(self) -> str:
+        return f"emodb v{VERSION} {RESAMPLER}"
 
-    def identity(self) -> str:
-        return self._identity
+    def _sources(self) -> tuple[Path, ...]:
+        labels = (path for path in map(self._label_file, self._files) if path.is_file())
+        return (*self._files.values(), *labels)
 
-    def clips(self) -> tuple[Clip, ...]:
-        return self._clips
-
-    @cached_property
-    def _clips(self) -> tuple[Clip, ...]:
-        folder = prepared_folder(self._cache, self.name, self.identity())
-        return tuple(_clip(stem, folder) for stem in self._files)
+    def _clip(self, name: str, directory: Path) -> Clip:
+        match = _NAME.fullmatch(name)
+        assert match is not None
+        speaker, text, letter, _ = match.groups()
+        return Clip(
+            id=name,
+            speaker=speaker,
+            sentence=text,
+            emotion=EMOTIONS[letter],
+            intensity=1 if letter == "N" else 3,
+            directory=directory,
+            text=TEXTS.get(text, ""),
+        )
 
     def prepare(self, clip: Clip, *, frames: bool = False) -> None:
         if not holds(clip.directory, "waveform"):
@@ -146,21 +148,6 @@ class EmoDB(Corpus):
         if not path.is_file():
             raise CorpusError(f"{path}: missing; it comes with EMO-DB's label archive")
         return path
-
-
-def _clip(stem: str, folder: Path) -> Clip:
-    match = _NAME.fullmatch(stem)
-    assert match is not None
-    speaker, text, letter, _ = match.groups()
-    return Clip(
-        id=stem,
-        speaker=speaker,
-        sentence=text,
-        emotion=EMOTIONS[letter],
-        intensity=1 if letter == "N" else 3,
-        directory=folder / stem,
-        text=TEXTS.get(text, ""),
-    )
 
 
 def read_xlabel(path: Path) -> list[Segment]:

@@ -11,13 +11,12 @@ import csv
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.data.clip_store import holds, publish
-from benchmark.data.corpus import Corpus, CorpusError
+from benchmark.data.corpus import CorpusError
 from benchmark.data.parametric import synthetic_heads
 from benchmark.data.preprocess.audio import RESAMPLER
 from benchmark.data.preprocess.decoder import shared_decoder
@@ -25,10 +24,9 @@ from benchmark.data.preprocess.faces import FaceDetector
 from benchmark.data.preprocess.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 from benchmark.data.preprocess.pipeline import Preprocess, whole_frames
 from benchmark.data.recordings import (
-    content_identity,
+    Recordings,
     fullest_speaker,
     naming,
-    prepared_folder,
     require_files,
     require_folder,
 )
@@ -50,7 +48,7 @@ class Row:
     intensity: int
 
 
-class Folder(Corpus):
+class Folder(Recordings):
     """The recordings below `root`: all videos, or all sound files.
 
     Args:
@@ -81,6 +79,7 @@ class Folder(Corpus):
             rows = read_table(self._root, self._root / table, tuple(emotions))
         require_files("data=folder", self._root, [row.path for row in rows], EXPECTED)
         self._rows = {_clip_id(self._root, row.path): row for row in rows}
+        self._files = {name: row.path for name, row in self._rows.items()}
         if len(self._rows) < len(rows):
             raise CorpusError(f"data=folder: recordings in {self._root} differ only in their suffix")
         self.has_frames = _all_videos(self._root, [row.path for row in rows])
@@ -92,38 +91,25 @@ class Folder(Corpus):
         self._preprocess = Preprocess(detector=detector, size=frame_size) if self.has_frames else None
         self.default_subject = fullest_speaker(self.clips())
 
-    @cached_property
-    def _identity(self) -> str:
-        how = self._preprocess.identity() if self._preprocess else RESAMPLER
-        files = [row.path for row in self._rows.values()]
-        return content_identity(self._root, files, f"folder v{VERSION} {how}", Path(self._cache))
+    def _settings(self) -> str:
+        return f"folder v{VERSION} {self._preprocess.identity() if self._preprocess else RESAMPLER}"
 
-    def identity(self) -> str:
-        return self._identity
-
-    def clips(self) -> tuple[Clip, ...]:
-        return self._clips
-
-    @cached_property
-    def _clips(self) -> tuple[Clip, ...]:
-        folder = prepared_folder(self._cache, self.name, self.identity())
-        return tuple(
-            Clip(
-                id=name,
-                speaker=row.speaker,
-                sentence=row.sentence,
-                emotion=row.emotion,
-                intensity=row.intensity,
-                directory=folder / name,
-            )
-            for name, row in self._rows.items()
+    def _clip(self, name: str, directory: Path) -> Clip:
+        row = self._rows[name]
+        return Clip(
+            id=name,
+            speaker=row.speaker,
+            sentence=row.sentence,
+            emotion=row.emotion,
+            intensity=row.intensity,
+            directory=directory,
         )
 
     def prepare(self, clip: Clip, *, frames: bool = True) -> None:
         wanted = ("waveform", "landmarks", "frames") if self._preprocess else ("waveform",)
         if holds(clip.directory, *wanted):
             return
-        path = self._rows[clip.id].path
+        path = self._files[clip.id]
         with naming(clip):
             if self._preprocess:
                 arrays = self._preprocess.video(path)

@@ -9,22 +9,20 @@ of its own, as nothing says who it is. Every clip has 75 frames: another count i
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.data.clip_store import holds, publish
-from benchmark.data.corpus import Corpus, CorpusError
+from benchmark.data.corpus import CorpusError
 from benchmark.data.parametric import synthetic_heads
 from benchmark.data.preprocess.faces import FaceDetector
 from benchmark.data.preprocess.pipeline import Preprocess
 from benchmark.data.recordings import (
+    Recordings,
     Segment,
-    content_identity,
     fullest_speaker,
     naming,
-    prepared_folder,
     require_files,
     require_folder,
 )
@@ -47,7 +45,7 @@ WORDS = (
 _STEM = re.compile(r"(?:(?P<speaker>[A-Za-z0-9]+)_(?:[a-z]+_)*)?(?P<code>[a-z]{4}[a-z0-9][a-z])")
 
 
-class Grid(Corpus):
+class Grid(Recordings):
     """The recordings at `root`, prepared with the given landmark detector.
 
     Args:
@@ -72,31 +70,19 @@ class Grid(Corpus):
         require_files("GRID", self._root, tuple(self._files.values()), EXPECTED)
         self.default_subject = fullest_speaker(self.clips())
 
-    @cached_property
-    def _identity(self) -> str:
-        settings = f"grid v{VERSION} {self._preprocess.identity()}"
-        return content_identity(self._root, tuple(self._files.values()), settings, Path(self._cache))
+    def _settings(self) -> str:
+        return f"grid v{VERSION} {self._preprocess.identity()}"
 
-    def identity(self) -> str:
-        return self._identity
-
-    def clips(self) -> tuple[Clip, ...]:
-        return self._clips
-
-    @cached_property
-    def _clips(self) -> tuple[Clip, ...]:
-        folder = prepared_folder(self._cache, self.name, self.identity())
-        return tuple(
-            Clip(
-                id=name,
-                speaker=self._speaker(path),
-                sentence=_code(path.stem),
-                emotion=None,
-                intensity=1,
-                directory=folder / name,
-                text=" ".join(spoken_words(path.stem)),
-            )
-            for name, path in self._files.items()
+    def _clip(self, name: str, directory: Path) -> Clip:
+        path = self._files[name]
+        return Clip(
+            id=name,
+            speaker=self._speaker(path),
+            sentence=_code(path.stem),
+            emotion=None,
+            intensity=1,
+            directory=directory,
+            text=" ".join(spoken_words(path.stem)),
         )
 
     def prepare(self, clip: Clip, *, frames: bool = True) -> None:

@@ -11,23 +11,21 @@ known, and aligned to the recording by dynamic time warping on MFCC.
 from __future__ import annotations
 
 import re
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from benchmark.data.clip_store import holds, publish
-from benchmark.data.corpus import Corpus, CorpusError
+from benchmark.data.corpus import CorpusError
 from benchmark.data.preprocess.audio import RESAMPLER
 from benchmark.data.preprocess.decoder import shared_decoder
 from benchmark.data.preprocess.pipeline import whole_frames
 from benchmark.data.recordings import (
+    Recordings,
     Segment,
-    content_identity,
     fullest_speaker,
     naming,
-    prepared_folder,
     require_files,
     require_folder,
 )
@@ -58,7 +56,7 @@ class _Model(NamedTuple):
     phones: list[Segment]
 
 
-class Ravdess(Corpus):
+class Ravdess(Recordings):
     """The recordings at `root`. The default subject is the speaker with the most, the first by number."""
 
     name = "ravdess"
@@ -83,21 +81,23 @@ class Ravdess(Corpus):
         self._models: dict[tuple[str, str], _Model] = {}
         self.default_subject = fullest_speaker(self.clips())
 
-    @cached_property
-    def _identity(self) -> str:
-        settings = f"ravdess v{VERSION} {RESAMPLER}"
-        return content_identity(self._root, tuple(self._files.values()), settings, Path(self._cache))
+    def _settings(self) -> str:
+        return f"ravdess v{VERSION} {RESAMPLER}"
 
-    def identity(self) -> str:
-        return self._identity
-
-    def clips(self) -> tuple[Clip, ...]:
-        return self._clips
-
-    @cached_property
-    def _clips(self) -> tuple[Clip, ...]:
-        folder = prepared_folder(self._cache, self.name, self.identity())
-        return tuple(_clip(stem, folder) for stem in self._files)
+    def _clip(self, name: str, directory: Path) -> Clip:
+        match = _NAME.fullmatch(name)
+        assert match is not None
+        emotion, intensity, statement, _, actor = match.groups()
+        label = EMOTIONS[int(emotion) - 1]
+        return Clip(
+            id=name,
+            speaker=actor,
+            sentence=statement,
+            emotion=label,
+            intensity=1 if label == "neutral" else int(intensity) + 1,
+            directory=directory,
+            text=TEXTS[statement],
+        )
 
     def prepare(self, clip: Clip, *, frames: bool = False) -> None:
         if not holds(clip.directory, "waveform"):
@@ -147,22 +147,6 @@ class Ravdess(Corpus):
             phones = [Segment(p.symbol, p.start, p.end) for p in spoken.phones]
             self._models[clip.sentence, voice] = _Model(features, times, phones)
         return self._models[clip.sentence, voice]
-
-
-def _clip(stem: str, folder: Path) -> Clip:
-    match = _NAME.fullmatch(stem)
-    assert match is not None
-    emotion, intensity, statement, _, actor = match.groups()
-    name = EMOTIONS[int(emotion) - 1]
-    return Clip(
-        id=stem,
-        speaker=actor,
-        sentence=statement,
-        emotion=name,
-        intensity=1 if name == "neutral" else int(intensity) + 1,
-        directory=folder / stem,
-        text=TEXTS[statement],
-    )
 
 
 def _features(waveform: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:

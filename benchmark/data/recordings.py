@@ -6,12 +6,14 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.data.corpus import CorpusError
+from benchmark.data.corpus import Corpus, CorpusError
 from models.types import Clip
 
 
@@ -21,6 +23,42 @@ class Segment(NamedTuple):
     symbol: str
     start: float
     end: float
+
+
+class Recordings(Corpus):
+    """Files below a root: their content is the corpus's identity, and each is a clip."""
+
+    _root: Path
+    _cache: str
+    _files: Mapping[str, Path]
+    """Recording by clip id, in the order of the clips."""
+
+    @abstractmethod
+    def _settings(self) -> str:
+        """What prepared arrays depend on besides the files: the loader's version, how media are prepared."""
+
+    @abstractmethod
+    def _clip(self, name: str, directory: Path) -> Clip:
+        """The clip of this id, to be prepared in `directory`."""
+
+    def _sources(self) -> Sequence[Path]:
+        """Every file that the clips are made from."""
+        return tuple(self._files.values())
+
+    @cached_property
+    def _identity(self) -> str:
+        return content_identity(self._root, self._sources(), self._settings(), Path(self._cache))
+
+    def identity(self) -> str:
+        return self._identity
+
+    @cached_property
+    def _clips(self) -> tuple[Clip, ...]:
+        folder = Path(self._cache) / f"{self.name}-{self.identity()[:12]}"
+        return tuple(self._clip(name, folder / name) for name in self._files)
+
+    def clips(self) -> tuple[Clip, ...]:
+        return self._clips
 
 
 def require_folder(corpus: str, root: Path, expected: str) -> None:
@@ -107,8 +145,3 @@ def fullest_speaker(clips: Sequence[Clip]) -> str | None:
     if not counts or max(counts.values()) < 20:
         return None
     return min(counts, key=lambda speaker: (-counts[speaker], speaker))
-
-
-def prepared_folder(cache: str, name: str, identity: str) -> Path:
-    """Where a corpus keeps its prepared clips."""
-    return Path(cache) / f"{name}-{identity[:12]}"
