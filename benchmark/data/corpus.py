@@ -183,14 +183,21 @@ def split_corpus(
         train_sentences,
     )
     takes = learning[3::4] if few else [c for c in own if c.sentence in held_validation]
+    train = tuple(c for c in learning if c not in takes)
+    test = tuple(c for c in own if c.sentence in held_test)
+    notes = _notes(corpus, few)
+    if who is None:
+        notes += _pooled(corpus, train, test)
+    if not few:
+        notes += _fewer(corpus, sentences, wanted, held_out)
     split = Split(
         subject=who,
-        train=tuple(c for c in learning if c not in takes),
+        train=train,
         validation=tuple(takes),
-        test=tuple(c for c in own if c.sentence in held_test),
+        test=test,
         judge_train=_judge_clips(clips, who, held, judge_sentences) if corpus.emotions else (),
         validation_by_sentence=not few,
-        notes=(*_notes(corpus, who, few), *(() if few else _fewer(corpus, sentences, wanted, held_out))),
+        notes=tuple(notes),
     )
     for part in ("train", "validation", "test"):
         if not getattr(split, part):
@@ -277,17 +284,29 @@ def _judge_clips(
     return tuple(c for c in others if c.sentence in chosen)
 
 
-def _fewer(corpus: Corpus, sentences: int, wanted: _Held, held: _Held) -> tuple[str, ...]:
+def _fewer(corpus: Corpus, sentences: int, wanted: _Held, held: _Held) -> list[str]:
     """Says that fewer sentences are held out than the configuration asks for."""
     if held == wanted:
-        return ()
-    return (
+        return []
+    return [
         f"{corpus.name} offers {sentences} sentences: {held.test} are tested and {held.validation} validate, "
-        f"not {wanted.test} and {wanted.validation} as configured, so that about half are left to train on.",
-    )
+        f"not {wanted.test} and {wanted.validation} as configured, so that about half are left to train on."
+    ]
 
 
-def _notes(corpus: Corpus, subject: str | None, few: bool) -> tuple[str, ...]:
+def _pooled(corpus: Corpus, train: Sequence[Clip], test: Sequence[Clip]) -> list[str]:
+    """Says that there is one model for all speakers, and whether it is tested on strangers."""
+    few = corpus.default_subject is None
+    why = f"{corpus.name} has few clips a speaker" if few else "No subject is chosen"
+    known = {c.speaker for c in train}
+    strangers = sum(c.speaker not in known for c in test)
+    return [
+        f"{why}: one model is trained on all speakers pooled, though the methods are made for one person. "
+        f"{strangers} of the {len(test)} test clips show speakers that it was not trained on."
+    ]
+
+
+def _notes(corpus: Corpus, few: bool) -> list[str]:
     notes = []
     if few:
         notes.append(
@@ -299,8 +318,6 @@ def _notes(corpus: Corpus, subject: str | None, few: bool) -> tuple[str, ...]:
             f"{corpus.name} has no emotion labels: the transfer condition, the emotion judge and every "
             "method or ablation that needs emotions are left out."
         )
-    if subject is None:
-        notes.append(f"{corpus.name} has few clips a speaker: one model is trained on all speakers pooled.")
     if not corpus.has_frames:
         notes.append(f"{corpus.name} has no video: rendering and image metrics are left out.")
-    return tuple(notes)
+    return notes

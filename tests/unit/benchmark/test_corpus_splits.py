@@ -127,6 +127,18 @@ def test_a_corpus_without_emotions_has_no_transfer_and_no_judge() -> None:
     assert any("no emotion labels" in note for note in split.notes)
 
 
+def test_pooled_speakers_say_how_many_test_clips_show_strangers() -> None:
+    alone = [clip(speaker, f"{speaker}0", None, 1) for speaker in "ABCDEF"]
+    (note,) = [n for n in split_corpus(Listed(alone, emotions=(), subject=None)).notes if "pooled" in n]
+    assert "few clips a speaker" in note
+    assert "2 of the 2 test clips" in note
+    known = [clip(speaker, f"{speaker}{i}", None, 1) for speaker in "AB" for i in range(9)]
+    split = split_corpus(Listed(known, emotions=()), subject=None)
+    (note,) = [n for n in split.notes if "pooled" in n]
+    assert "No subject is chosen" in note
+    assert "0 of the" in note
+
+
 def test_an_unknown_subject_is_named() -> None:
     with pytest.raises(CorpusError, match=r"no speaker 'Z'.*A, B"):
         split_corpus(Listed(everyone()), subject="Z")
