@@ -39,6 +39,8 @@ class Corpus(ABC):
     """False for speech alone, which needs `face=parametric` to be a benchmark of faces."""
     default_subject: str | None
     """The speaker whose models are trained by default; None pools all speakers (tiny corpora)."""
+    notes: tuple[str, ...] = ()
+    """What a reader of its scores must know, in sentences."""
 
     @abstractmethod
     def identity(self) -> str:
@@ -185,7 +187,7 @@ def split_corpus(
     takes = learning[3::4] if few else [c for c in own if c.sentence in held_validation]
     train = tuple(c for c in learning if c not in takes)
     test = tuple(c for c in own if c.sentence in held_test)
-    notes = _notes(corpus, few)
+    notes = [*corpus.notes, *_notes(corpus, few)]
     if who is None:
         notes += _pooled(corpus, train, test)
     if not few:

@@ -4,12 +4,19 @@ Layout: `s1/bbaf2n.mpg` (also `s1/video/bbaf2n.mpg` or `s1/video/mpg_6000/...`) 
 or one flat folder. A file's name is its sentence, letter by letter: verb, colour, preposition, letter, digit,
 adverb. In a flat folder a prefix such as `id2_vcd_` names the speaker; a file without one counts as a speaker
 of its own, as nothing says who it is. Every clip has 75 frames: another count is a damaged file.
+
+The methods are made for one person. Where nobody has enough clips for that, every clip is cut into pieces of
+which some train and others test: the face is known, the words are not, but light, clothes and posture are.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +26,7 @@ from benchmark.data.parametric import synthetic_heads
 from benchmark.data.preprocess.faces import FaceDetector
 from benchmark.data.preprocess.pipeline import Preprocess
 from benchmark.data.recordings import (
+    ENOUGH,
     Recordings,
     Segment,
     fullest_speaker,
@@ -26,10 +34,13 @@ from benchmark.data.recordings import (
     require_files,
     require_folder,
 )
+from models.audio.framing import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from models.types import Clip
 
 VERSION = 1
 FRAMES = 75
+PIECES = 4
+"""Parts of a clip where nobody has enough whole ones: the shortest that give a landmark sequence each."""
 EXPECTED = "s1/bbaf2n.mpg, ... or bbaf2n.mpg, ..."
 ALIGN_RATE = 25_000
 """Units of the .align files per second."""
@@ -45,11 +56,25 @@ WORDS = (
 _STEM = re.compile(r"(?:(?P<speaker>[A-Za-z0-9]+)_(?:[a-z]+_)*)?(?P<code>[a-z]{4}[a-z0-9][a-z])")
 
 
+class _Part(NamedTuple):
+    """A clip of the corpus, or a piece of one."""
+
+    name: str
+    of: str
+    label: str
+    """Which piece of how many; empty for a whole clip."""
+    start: int
+    end: int
+    """In frames."""
+
+
 class Grid(Recordings):
     """The recordings at `root`, prepared with the given landmark detector.
 
     Args:
         frame_size: side of the prepared frames in pixels.
+        pieces: cut every clip into so many, each with a text of its own. 1 leaves them whole; None does so
+            where a speaker has twenty clips, and cuts into four where nobody has.
     """
 
     name = "grid"
@@ -57,48 +82,86 @@ class Grid(Recordings):
     emotions: tuple[str, ...] = ()
     has_frames = True
 
-    def __init__(self, *, root: str, cache: str, detector: FaceDetector, frame_size: int = 128) -> None:
+    def __init__(
+        self,
+        *,
+        root: str,
+        cache: str,
+        detector: FaceDetector,
+        frame_size: int = 128,
+        pieces: int | None = None,
+    ) -> None:
+        if pieces is not None and not 1 <= pieces <= FRAMES:
+            raise CorpusError(f"data.pieces: expected null or 1 to {FRAMES}, got {pieces}")
         self._root = Path(root)
         self._cache = cache
         self._preprocess = Preprocess(detector=detector, size=frame_size)
         require_folder("GRID", self._root, EXPECTED)
         found = (p for p in self._root.rglob("*") if p.suffix.lower() in (".mpg", ".mp4", ".avi"))
-        self._files: dict[str, Path] = {}
+        whole: dict[str, Path] = {}
         for path in sorted(found):
             if spoken_words(path.stem):
-                self._files.setdefault(f"{self._speaker(path)}_{_code(path.stem)}", path)
-        require_files("GRID", self._root, tuple(self._files.values()), EXPECTED)
-        self.default_subject = fullest_speaker(self.clips())
+                whole.setdefault(f"{self._speaker(path)}_{_code(path.stem)}", path)
+        require_files("GRID", self._root, tuple(whole.values()), EXPECTED)
+        most = max(Counter(map(self._speaker, whole.values())).values())
+        self._pieces = pieces or (1 if most >= ENOUGH else PIECES)
+        self._files = {part.name: whole[part.of] for part in self._parts(whole)}
+        self._part = {part.name: part for part in self._parts(whole)}
+        self.default_subject = fullest_speaker(self.clips(), ENOUGH if self._pieces == 1 else 0)
+        if self._pieces > 1:
+            why = f"no speaker has {ENOUGH}" if pieces is None else "data.pieces asks for it"
+            self.notes = (
+                f"grid's clips are cut into {self._pieces} pieces ({why}): the test pieces are unseen, but "
+                "come from the recordings of the training pieces, so face, light and clothes are known.",
+            )
+
+    def _parts(self, whole: Iterable[str]) -> Iterator[_Part]:
+        ends = [round(FRAMES * k / self._pieces) for k in range(self._pieces + 1)]
+        for name in whole:
+            if self._pieces == 1:
+                yield _Part(name, name, "", 0, FRAMES)
+                continue
+            for number, (start, end) in enumerate(pairwise(ends), start=1):
+                label = f"{number}of{self._pieces}"
+                yield _Part(f"{name}-{label}", name, label, start, end)
 
     def _settings(self) -> str:
-        return f"grid v{VERSION} {self._preprocess.identity()}"
+        cut = f" in {self._pieces} pieces" if self._pieces > 1 else ""
+        return f"grid v{VERSION} {self._preprocess.identity()}{cut}"
+
+    def _sources(self) -> tuple[Path, ...]:
+        return tuple(dict.fromkeys(self._files.values()))
 
     def _clip(self, name: str, directory: Path) -> Clip:
-        path = self._files[name]
+        path, label = self._files[name], self._part[name].label
+        text = " ".join(spoken_words(path.stem))
         return Clip(
             id=name,
             speaker=self._speaker(path),
-            sentence=_code(path.stem),
+            sentence=f"{_code(path.stem)}-{label}" if label else _code(path.stem),
             emotion=None,
             intensity=1,
             directory=directory,
-            text=" ".join(spoken_words(path.stem)),
+            text=f"{text} ({label.replace('of', ' of ')})" if label else text,
         )
 
     def prepare(self, clip: Clip, *, frames: bool = True) -> None:
         if holds(clip.directory, "waveform", "landmarks", "frames"):
             return
         path = self._files[clip.id]
+        part = self._part[clip.id]
         with naming(clip):
             arrays = self._preprocess.video(path)
             if len(arrays["frames"]) != FRAMES:
                 raise CorpusError(
                     f"{path}: {len(arrays['frames'])} frames; a GRID clip has {FRAMES}: truncated or damaged"
                 )
-        publish(clip.directory, arrays)
+        sound = slice(part.start * SAMPLES_PER_FRAME, part.end * SAMPLES_PER_FRAME)
+        pieces = {name: array[part.start : part.end] for name, array in arrays.items() if name != "waveform"}
+        publish(clip.directory, {"waveform": arrays["waveform"][sound], **pieces})
 
     def words(self, clip: Clip) -> list[Segment]:
-        """The corpus's own word times.
+        """The corpus's own word times, of a piece those that begin in it, from the piece's start.
 
         Raises:
             CorpusError: there is no .align file for the clip, or it cannot be read.
@@ -111,9 +174,16 @@ class Grid(Recordings):
             raise CorpusError(f"clip {clip.id}: no {name} beside {path}; it comes with GRID's alignments")
         try:
             rows = [line.split() for line in file.read_text().splitlines() if line.strip()]
-            return [Segment(word, int(a) / ALIGN_RATE, int(b) / ALIGN_RATE) for a, b, word in rows]
+            words = [Segment(word, int(a) / ALIGN_RATE, int(b) / ALIGN_RATE) for a, b, word in rows]
         except ValueError as error:
             raise CorpusError(f"{file}: expected lines of start, end and word: {error}") from error
+        part = self._part[clip.id]
+        start, end = part.start / FRAMES_PER_SECOND, part.end / FRAMES_PER_SECOND
+        return [
+            word._replace(start=word.start - start, end=min(word.end, end) - start)
+            for word in words
+            if start <= word.start < end
+        ]
 
     def heads(self) -> np.ndarray:
         return synthetic_heads()

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -134,14 +135,13 @@ def naming(clip: Clip) -> Iterator[None]:
         raise CorpusError(f"clip {clip.id}: {error}") from error
 
 
-def fullest_speaker(clips: Sequence[Clip]) -> str | None:
-    """The speaker with the most clips, the first by name among equals; None where speakers have too few.
+ENOUGH = 20
+"""Clips of one speaker that a model can be trained and tested on."""
 
-    Fewer than twenty clips a speaker do not train a model: then all speakers are pooled.
-    """
-    counts: dict[str, int] = {}
-    for clip in clips:
-        counts[clip.speaker] = counts.get(clip.speaker, 0) + 1
-    if not counts or max(counts.values()) < 20:
+
+def fullest_speaker(clips: Sequence[Clip], enough: int = ENOUGH) -> str | None:
+    """The speaker with the most clips, the first by name among equals; None if even these are not enough."""
+    counts = Counter(clip.speaker for clip in clips)
+    if not counts or max(counts.values()) < enough:
         return None
     return min(counts, key=lambda speaker: (-counts[speaker], speaker))

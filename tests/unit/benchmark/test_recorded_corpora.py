@@ -164,7 +164,7 @@ def test_grid_names_are_sentences(tmp_path: Path) -> None:
         (tmp_path / place).write_bytes(place.encode())
     (tmp_path / "s1" / "align").mkdir()
     (tmp_path / "s1" / "align" / "bbaf2n.align").write_text("0 25000 sil\n25000 30000 bin\n")
-    grid = Grid(root=str(tmp_path), cache=str(tmp_path / "cache"), detector=Given())
+    grid = Grid(root=str(tmp_path), cache=str(tmp_path / "cache"), detector=Given(), pieces=1)
     assert {c.id: c.speaker for c in grid.clips()} == {
         "id2_swwp2s": "id2",
         "of-prwq3s_prwq3s": "of-prwq3s",
@@ -176,6 +176,67 @@ def test_grid_names_are_sentences(tmp_path: Path) -> None:
     assert grid.words(by_id["s1_bbaf2n"])[1] == ("bin", 1.0, 1.2)
     with pytest.raises(CorpusError, match=r"no lwbsza\.align"):
         grid.words(by_id["s2_lwbsza"])
+
+
+class StillFace(Given):
+    """A detector that always sees the same face."""
+
+    def identity(self) -> str:
+        return "still"
+
+    def __call__(self, frames: np.ndarray, media: Path | None = None) -> np.ndarray:
+        face = np.random.default_rng(0).uniform(100, 200, (1, 68, 2)).astype(np.float32)
+        return np.repeat(face, len(frames), axis=0)
+
+
+def few_grid(root: Path, **options) -> Grid:
+    return Grid(root=str(root), cache=str(root / "cache"), detector=StillFace(), **options)
+
+
+def test_grid_cuts_clips_where_nobody_has_enough(tmp_path: Path) -> None:
+    for name in ("s1/bbaf2n.mpg", "s2/lwbsza.mpg", "s2/prwq3s.mpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "s1" / "bbaf2n.align").write_text("0 25000 sil\n25000 30000 bin\n30000 60000 blue\n")
+    grid = few_grid(tmp_path)
+    assert len(grid.clips()) == 12
+    assert len({c.sentence for c in grid.clips()}) == 12
+    assert grid.default_subject == "s2"
+    assert grid.clips()[1].id == "s1_bbaf2n-2of4"
+    assert grid.clips()[1].text == "bin blue at f two now (2 of 4)"
+    words = [(w.symbol, round(w.start, 6), round(w.end, 6)) for w in grid.words(grid.clips()[1])]
+    assert words == [("bin", 0.24, 0.44), ("blue", 0.44, 0.76)]
+    split = split_corpus(grid, test_shared=3, test_other=5)
+    assert {c.speaker for c in split.train} == {"s2"}
+    assert any("come from the recordings of the training pieces" in note for note in split.notes)
+    whole = few_grid(tmp_path, pieces=1)
+    assert len(whole.clips()) == 3
+    assert not whole.notes
+    assert whole.identity() != grid.identity()
+    with pytest.raises(CorpusError, match=r"data\.pieces: expected null or 1 to 75, got 0"):
+        few_grid(tmp_path, pieces=0)
+
+
+def test_twenty_clips_of_a_speaker_stay_whole(tmp_path: Path) -> None:
+    for digit in "123456789z":
+        for letter in "ab":
+            (tmp_path / f"s1_bba{letter}{digit}n.mpg").write_bytes(b"x")
+    grid = few_grid(tmp_path)
+    assert len(grid.clips()) == 20
+    assert grid.default_subject == "s1"
+
+
+@needs_recordings
+def test_pieces_of_a_clip_make_the_clip(tmp_path: Path) -> None:
+    (tmp_path / "lrwp9a.mpg").symlink_to(SHARED_DATA / "grid" / "lrwp9a.mpg")
+    (whole,) = few_grid(tmp_path, pieces=1).clips()
+    few_grid(tmp_path, pieces=1).prepare(whole)
+    grid = few_grid(tmp_path)
+    for clip in grid.clips():
+        grid.prepare(clip)
+        assert len(clip.waveform) == len(clip.landmarks) * 640
+    for name in ("waveform", "landmarks", "frames"):
+        np.testing.assert_array_equal(np.concatenate([c.load(name) for c in grid.clips()]), whole.load(name))
 
 
 def table(root: Path, text: str) -> Path:
