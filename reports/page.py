@@ -198,7 +198,8 @@ def media_file(directory: Path, path: str) -> Path:
 
 def _facts(study: Study, item: str) -> str:
     info = study.manifest.clips.get(item, {})
-    named = [f"{key}: {info[key]}" for key in ("emotion", "intensity", "speaker", "target") if info.get(key)]
+    felt = ("emotion", "intensity") if info.get("emotion") else ()
+    named = [f"{key}: {info[key]}" for key in (*felt, "speaker", "target") if info.get(key)]
     said = [f"“{info['text']}”"] if info.get("text") else []
     return " · ".join([*said, *named])
 

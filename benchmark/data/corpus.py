@@ -291,8 +291,9 @@ def _fewer(corpus: Corpus, sentences: int, wanted: _Held, held: _Held) -> list[s
     if held == wanted:
         return []
     return [
-        f"{corpus.name} offers {sentences} sentences: {held.test} are tested and {held.validation} validate, "
-        f"not {wanted.test} and {wanted.validation} as configured, so that about half are left to train on."
+        f"{corpus.name} offers {sentences} sentences: it tests on {held.test} and validates on "
+        f"{held.validation}, not {wanted.test} and {wanted.validation} as configured, so that about half are "
+        "left to train on."
     ]
 
 

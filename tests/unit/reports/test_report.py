@@ -208,6 +208,14 @@ def test_videos_outside_the_run_are_refused(run, fake):
         build_report(run)
 
 
+def test_a_clip_without_emotion_has_no_intensity_of_it(fake, tmp_path):
+    manifest = fake.write_run(tmp_path / "quick", videos=1, sentences=2)
+    assert "intensity: 3" in build_report(tmp_path / "quick").read_text(encoding="utf-8")
+    clips = {name: {**info, "emotion": None} for name, info in manifest.clips.items()}
+    write_manifest(tmp_path / "quick" / "manifest.json", dataclasses.replace(manifest, clips=clips))
+    assert "intensity: " not in build_report(tmp_path / "quick").read_text(encoding="utf-8")
+
+
 def test_a_study_without_emotions_or_comparisons(run):
     edit(
         run,
