@@ -205,7 +205,8 @@ def split_corpus(
         if not getattr(split, part):
             raise CorpusError(
                 f"{corpus.name}: no {part} clips for subject {who or 'all speakers'}: "
-                f"{len(own)} clips of {len({c.sentence for c in own})} sentences; lower data.split.*"
+                f"expected three sentences or more (or two with several takes), got {len(own)} clips of "
+                f"{sentences}; add recordings or choose another split.subject"
             )
     audit(split)
     return split

@@ -127,6 +127,12 @@ def test_a_corpus_without_emotions_has_no_transfer_and_no_judge() -> None:
     assert any("no emotion labels" in note for note in split.notes)
 
 
+def test_two_recordings_are_too_few() -> None:
+    clips = [clip("A", name, None, 1) for name in ("one", "two")]
+    with pytest.raises(CorpusError, match=r"expected three sentences or more .*, got 2 clips of 2;"):
+        split_corpus(Listed(clips, emotions=()))
+
+
 def test_pooled_speakers_say_how_many_test_clips_show_strangers() -> None:
     alone = [clip(speaker, f"{speaker}0", None, 1) for speaker in "ABCDEF"]
     (note,) = [n for n in split_corpus(Listed(alone, emotions=(), subject=None)).notes if "pooled" in n]
