@@ -3,12 +3,18 @@
 Layout: `wav/SSttteV.wav` (speaker, text, emotion, version), and beside it, where they come along, the human
 labels `lablaut/*.lablaut` (phones) and `silb/*.silb` (syllables). Versions of one speaker, text and emotion
 are separate clips. The actors played every emotion at one, full, strength: intensity 3; neutral is 1.
+
+The times of both kinds of label are where a segment starts, whatever the program xlabel means by them. So
+read, vowels are 17 dB louder than stops, and the last label, ".", is silent; read as ends, they are 4 dB
+quieter.
 """
 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +35,7 @@ from benchmark.data.synthetic.visemes import SILENCE, sampa_viseme
 from models.audio.framing import SAMPLE_RATE
 from models.types import Clip
 
-VERSION = 1
+VERSION = 2
 EXPECTED = "wav/03a01Fa.wav, ..."
 EMOTIONS = {
     "W": "angry",
@@ -71,8 +77,13 @@ class EmoDB(Recordings):
         self._root = Path(root)
         self._cache = cache
         require_folder("EMO-DB", self._root, EXPECTED)
-        self._files = {p.stem: p for p in sorted(self._root.glob("wav/*.wav")) if _NAME.fullmatch(p.stem)}
+        found = {p.stem: p for p in sorted(self._root.glob("wav/*.wav")) if _NAME.fullmatch(p.stem)}
+        unlabelled = [stem for stem in found if self._is_unlabelled(stem)]
+        self._files = {stem: path for stem, path in found.items() if stem not in unlabelled}
         require_files("EMO-DB", self._root, tuple(self._files.values()), EXPECTED)
+        if unlabelled:
+            names = ", ".join(unlabelled)
+            self.description = f"{self.description} Left out, as their label files are empty: {names}."
         self.default_subject = fullest_speaker(self.clips())
 
     def _settings(self) -> str:
@@ -108,7 +119,7 @@ class EmoDB(Recordings):
         Raises:
             CorpusError: the clip has no label file, or it cannot be read.
         """
-        return _fill(read_xlabel(self._existing(self._label_file(clip.id))), _seconds(clip))
+        return _segments(read_xlabel(self._existing(self._label_file(clip.id))), _seconds(clip))
 
     def visemes(self, clip: Clip) -> list[Segment]:
         """The mouth shapes of a prepared clip, by its phone labels."""
@@ -126,17 +137,17 @@ class EmoDB(Recordings):
         return shapes
 
     def syllables(self, clip: Clip) -> list[Segment]:
-        """The human syllable times; the last, ".", is the silence after the speech.
+        """The human syllable times of a prepared clip, from its start to its end; "." is silence.
 
         Empty where the file is, as one of the archive's is.
         """
         path = self._existing(self._root / "silb" / f"{clip.id}.silb")
         try:
             rows = [line.split(maxsplit=1) for line in _text(path).splitlines() if line.strip()]
-            ends = [(label.strip(), float(end)) for end, label in rows]
+            marks = [Mark(label.strip(), float(start)) for start, label in rows]
         except ValueError as error:
-            raise CorpusError(f"{path}: expected lines of an end time and a syllable: {error}") from error
-        return _segments(ends, path)
+            raise CorpusError(f"{path}: expected lines of a start time and a syllable: {error}") from error
+        return _segments(_ordered(marks, path), _seconds(clip)) if marks else []
 
     def heads(self) -> np.ndarray:
         raise CorpusError("EMO-DB has no faces: use face=parametric")
@@ -144,14 +155,26 @@ class EmoDB(Recordings):
     def _label_file(self, stem: str) -> Path:
         return self._root / "lablaut" / f"{stem}xx.lablaut"
 
+    def _is_unlabelled(self, stem: str) -> bool:
+        """Whether the clip's label file is there, but without a label."""
+        path = self._label_file(stem)
+        return path.is_file() and not read_xlabel(path)
+
     def _existing(self, path: Path) -> Path:
         if not path.is_file():
             raise CorpusError(f"{path}: missing; it comes with EMO-DB's label archive")
         return path
 
 
-def read_xlabel(path: Path) -> list[Segment]:
-    """Segments of an xlabel file: after a line "#", each line has an end time, a colour and the label.
+class Mark(NamedTuple):
+    """A label, and the second at which what it names starts."""
+
+    symbol: str
+    start: float
+
+
+def read_xlabel(path: Path) -> list[Mark]:
+    """Labels of an xlabel file: after a line "#", each line has a time, a colour and the label.
 
     A label may be followed by marks of manner and stress; a line that has only marks keeps them as label.
 
@@ -159,37 +182,35 @@ def read_xlabel(path: Path) -> list[Segment]:
         CorpusError: the file is no such file, or its times go back.
     """
     lines = _text(path).splitlines()
-    starts = [index for index, line in enumerate(lines) if line.strip() == "#"]
-    if not starts:
+    headers = [index for index, line in enumerate(lines) if line.strip() == "#"]
+    if not headers:
         raise CorpusError(f"{path}: not an xlabel file: no line '#' that ends the header")
-    ends: list[tuple[str, float]] = []
-    for number, line in enumerate(lines[starts[0] + 1 :], starts[0] + 2):
+    marks: list[Mark] = []
+    for number, line in enumerate(lines[headers[0] + 1 :], headers[0] + 2):
         fields = line.split()
         if not fields:
             continue
         try:
-            ends.append((fields[2] if len(fields) > 2 else "", float(fields[0])))
+            marks.append(Mark(fields[2] if len(fields) > 2 else "", float(fields[0])))
         except ValueError as error:
-            raise CorpusError(f"{path}, line {number}: expected an end time, got {fields[0]!r}") from error
-    return _segments(ends, path)
+            raise CorpusError(f"{path}, line {number}: expected a time, got {fields[0]!r}") from error
+    return _ordered(marks, path)
 
 
-def _segments(ends: list[tuple[str, float]], path: Path) -> list[Segment]:
-    segments: list[Segment] = []
-    start = 0.0
-    for label, end in ends:
-        if not end >= start:
-            raise CorpusError(f"{path}: the label {label!r} ends at {end} s, before it starts at {start} s")
-        segments.append(Segment(label, start, end))
-        start = end
-    return segments
+def _ordered(marks: list[Mark], path: Path) -> list[Mark]:
+    for before, mark in pairwise([Mark("", 0.0), *marks]):
+        if not mark.start >= before.start:
+            raise CorpusError(
+                f"{path}: the label {mark.symbol!r} is at {mark.start} s, after one at {before.start} s"
+            )
+    return marks
 
 
-def _fill(segments: list[Segment], seconds: float) -> list[Segment]:
-    """Cut at the recording's end, or go on with silence up to it."""
-    kept = [s._replace(end=min(s.end, seconds)) for s in segments if s.start < seconds]
-    end = kept[-1].end if kept else 0.0
-    return [*kept, Segment(".", end, seconds)] if end < seconds else kept
+def _segments(marks: list[Mark], seconds: float) -> list[Segment]:
+    """From one mark to the next, from the recording's start, which is silent up to the first, to its end."""
+    whole = [Mark(".", 0.0), *marks, Mark("", seconds)]
+    cut = [(mark.symbol, mark.start, min(after.start, seconds)) for mark, after in pairwise(whole)]
+    return [Segment(symbol, start, end) for symbol, start, end in cut if start < end]
 
 
 def _seconds(clip: Clip) -> float:

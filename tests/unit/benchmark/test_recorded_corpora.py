@@ -75,11 +75,20 @@ def test_emodb_phones_become_mouth_shapes(emodb: EmoDB) -> None:
     clip = emodb.clips()[0]
     emodb.prepare(clip, frames=False)
     phones = emodb.phones(clip)
-    assert [p.symbol for p in phones] == ["_t", "!t", "a", "-lar", "m", ".", "."]
+    assert [p.symbol for p in phones] == [".", "_t", "!t", "a", "-lar", "m", "."]
     shapes = emodb.visemes(clip)
-    assert [s.symbol for s in shapes] == ["t", "aa", "p", "sil"]
-    assert [s.end for s in shapes] == pytest.approx([0.15, 0.35, 0.4, 0.52])
-    assert [s.symbol for s in emodb.syllables(clip)] == ["der", "ta", "."]
+    assert [s.symbol for s in shapes] == ["sil", "t", "aa", "p", "sil"]
+    assert [s.end for s in shapes] == pytest.approx([0.1, 0.3, 0.4, 0.45, 0.52])
+    syllables = emodb.syllables(clip)
+    assert [s.symbol for s in syllables] == [".", "der", "ta", "."]
+    assert [s.start for s in syllables] == [0.0, 0.15, 0.4, 0.45]
+
+
+def test_emodb_leaves_out_empty_labels_and_says_so(emodb: EmoDB, tmp_path: Path) -> None:
+    (tmp_path / "emodb" / "lablaut" / "08a01Laxx.lablaut").write_text("signal x\n#\n\n")
+    fewer = EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache"))
+    assert [c.id for c in fewer.clips()] == [c.id for c in emodb.clips()][:-1]
+    assert "Left out, as their label files are empty: 08a01La." in fewer.description
 
 
 def test_emodb_without_labels_says_which_file(emodb: EmoDB) -> None:
@@ -93,8 +102,8 @@ def test_emodb_without_labels_says_which_file(emodb: EmoDB) -> None:
     ("text", "message"),
     [
         ("0.1 -1 a\n", "no line '#'"),
-        ("#\n x -1 a\n", "line 2: expected an end time, got 'x'"),
-        ("#\n 0.5 -1 a\n 0.2 -1 b\n", "'b' ends at 0.2 s, before it starts at 0.5 s"),
+        ("#\n x -1 a\n", "line 2: expected a time, got 'x'"),
+        ("#\n 0.5 -1 a\n 0.2 -1 b\n", "'b' is at 0.2 s, after one at 0.5 s"),
     ],
 )
 def test_damaged_labels_are_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -307,7 +316,8 @@ def test_the_fullest_speaker_is_the_subject_if_there_is_enough(tmp_path: Path) -
 @needs_recordings
 def test_every_emodb_label_is_known(tmp_path: Path) -> None:
     corpus = EmoDB(root=str(SHARED_DATA / "emodb"), cache=str(tmp_path))
-    assert len(corpus.clips()) == 339
+    assert len(corpus.clips()) == 337
+    assert "empty: 08a01Ab, 08a01Wa." in corpus.description
     without_syllables = []
     for clip in corpus.clips():
         corpus.prepare(clip, frames=False)
@@ -319,6 +329,21 @@ def test_every_emodb_label_is_known(tmp_path: Path) -> None:
             without_syllables.append(clip.id)
     assert without_syllables == ["13a01Wb"]
     assert split_corpus(corpus, test_shared=1, test_other=1).train
+
+
+@needs_recordings
+def test_emodb_vowels_are_louder_than_stops(tmp_path: Path) -> None:
+    corpus = EmoDB(root=str(SHARED_DATA / "emodb"), cache=str(tmp_path))
+    for clip in corpus.clips()[::40]:
+        corpus.prepare(clip, frames=False)
+        level = {"aeiouEIOUY@269": [], "bdgptk": [], ".": []}
+        for phone in corpus.phones(clip):
+            sound = clip.waveform[round(phone.start * 16000) : round(phone.end * 16000)].astype(float)
+            for kind, levels in level.items():
+                if phone.symbol[:1] and phone.symbol[0] in kind and len(sound):
+                    levels.append(10 * np.log10((sound**2).mean() + 1e-9))
+        vowels, stops, silence = (np.mean(levels) for levels in level.values())
+        assert vowels > stops + 6 > silence
 
 
 @needs_recordings
