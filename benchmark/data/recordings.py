@@ -140,8 +140,11 @@ ENOUGH = 20
 
 
 def fullest_speaker(clips: Sequence[Clip], enough: int = ENOUGH) -> str | None:
-    """The speaker with the most clips, the first by name among equals; None if even these are not enough."""
+    """The speaker with the most clips, the first by name among equals.
+
+    None if even these are not enough, unless there is nobody else.
+    """
     counts = Counter(clip.speaker for clip in clips)
-    if not counts or max(counts.values()) < enough:
+    if not counts or (len(counts) > 1 and max(counts.values()) < enough):
         return None
     return min(counts, key=lambda speaker: (-counts[speaker], speaker))

@@ -310,7 +310,9 @@ def test_the_fullest_speaker_is_the_subject_if_there_is_enough(tmp_path: Path) -
         return [Clip(f"{s}{i}", s, "x", None, 1, tmp_path) for s, n in counts.items() for i in range(n)]
 
     assert fullest_speaker(clips(a=20, b=25, c=25)) == "b"
-    assert fullest_speaker(clips(a=19)) is None
+    assert fullest_speaker(clips(a=19, b=2)) is None
+    assert fullest_speaker(clips(a=19)) == "a"
+    assert fullest_speaker([]) is None
 
 
 @needs_recordings
