@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from safetensors.torch import load_file as load_tensors
-from safetensors.torch import save_file as save_tensors
+from safetensors.torch import save as save_tensors
 from torch import nn
 
 
@@ -18,8 +18,13 @@ class ArtefactError(Exception):
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays; the order of names is not kept."""
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, str(path))
+    """Write named arrays; the order of names is not kept.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    # Not save_file: its error for a full disk is that of a damaged file.
+    path.write_bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -36,9 +41,13 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def save_module(path: Path, module: nn.Module) -> None:
-    """Write a module's parameters and buffers."""
+    """Write a module's parameters and buffers.
+
+    Raises:
+        OSError: they could not be written.
+    """
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    save_tensors(state, str(path))
+    path.write_bytes(save_tensors(state))
 
 
 def load_module(path: Path, module: nn.Module) -> None:

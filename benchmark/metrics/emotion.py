@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from benchmark.metrics.landmarks import faces_found, stabilised
 from benchmark.metrics.score import Score
@@ -81,7 +81,7 @@ class EmotionJudge:
         }
         try:
             # One entry: safetensors writes several in an order that changes from call to call.
-            save_file(arrays, temporary, metadata={FORMAT: json.dumps(self.emotions)})
+            temporary.write_bytes(save(arrays, metadata={FORMAT: json.dumps(self.emotions)}))
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
+from models.artefacts import save_arrays
 from models.method import Stage, StageRun, TrainingData
 
 FILE = "face_model.safetensors"
@@ -39,7 +40,7 @@ class FaceModel:
 
     def save(self, directory: Path) -> None:
         arrays = {"mean": self.mean, "components": self.components, "deviation": self.deviation}
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, directory / FILE)
+        save_arrays(directory / FILE, arrays)
 
     @staticmethod
     def load(directory: Path) -> FaceModel:
