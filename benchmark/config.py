@@ -23,6 +23,7 @@ from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from benchmark.arguments import check_arguments
 from benchmark.errors import ConfigError
 from benchmark.training.stage_cache import digest_of
 
@@ -219,7 +220,8 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
     choices = OmegaConf.to_container(cfg.hydra.runtime.choices)
     assert isinstance(choices, dict)
     suite, data_name = str(choices["suite"]), str(choices["data"])
-    out = Path(_typed(cfg, "out", str))
+    out = Path(_folder(cfg, "out"))
+    _folder(cfg, "cache")
     run = _typed(cfg, "run", str, optional=True)
     run = run if run is not None else suite if data_name == "synthetic" else f"{suite}-{data_name}"
     for method in methods:
@@ -245,17 +247,17 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
         seeds=_seeds(cfg),
         data=data,
         face=face,
-        split=_resolved(cfg, "split"),
+        split=_split(cfg),
         film=_resolved(cfg, "film"),
         items=_resolved(cfg, "items"),
-        metrics=_resolved(cfg, "metrics"),
+        metrics=_metrics(cfg),
         tracking=_tracking(cfg),
         out=out,
         run_directory=out / plain_name(run, "run"),
         workers=_workers(cfg),
         device=device,
         dry_run=_typed(cfg, "dry_run", bool),
-        checkpoint_seconds=float(_typed(cfg, "checkpoint_seconds", (int, float))),
+        checkpoint_seconds=_checkpoint_seconds(cfg),
         composer=composer,
     )
 
@@ -329,6 +331,50 @@ def _seeds(cfg: DictConfig) -> tuple[int, ...]:
     return seeds
 
 
+def _folder(cfg: DictConfig, key: str) -> str:
+    value = _typed(cfg, key, str)
+    if not value.strip() or "\0" in value:
+        raise ConfigError(f"{key}: expected a folder, got {value!r}")
+    for place in (Path(value), *Path(value).parents):
+        if place.exists() and not place.is_dir():
+            raise ConfigError(f"{key}: expected a folder, but {place} is a file")
+    return value
+
+
+def _split(cfg: DictConfig) -> dict[str, Any]:
+    split = _resolved(cfg, "split")
+    if isinstance(split.get("subject"), int):
+        # Speakers are names, and those of some corpora look like numbers.
+        split["subject"] = str(split["subject"])
+    return split
+
+
+def _metrics(cfg: DictConfig) -> dict[str, Any]:
+    metrics = _resolved(cfg, "metrics")
+    check_arguments(_metric_keys, metrics, "metrics")
+    for key in ("feature_every", "resamples"):
+        if metrics[key] < 1:
+            raise ConfigError(f"metrics.{key}: expected 1 or more, got {metrics[key]}")
+    return metrics
+
+
+def _metric_keys(
+    extractors: Sequence[str],
+    feature_every: int,
+    resamples: int,
+    allow_biased: bool,
+    inception_weights: str | None,
+) -> None:
+    """The keys of `metrics` and their types."""
+
+
+def _checkpoint_seconds(cfg: DictConfig) -> float:
+    value = float(_typed(cfg, "checkpoint_seconds", (int, float)))
+    if not 0 <= value < math.inf:
+        raise ConfigError(f"checkpoint_seconds: expected 0 or more, got {value}")
+    return value
+
+
 def _workers(cfg: DictConfig) -> int:
     import os
 
@@ -346,7 +392,12 @@ def _tracking(cfg: DictConfig) -> dict[str, Any]:
         raise ConfigError(
             f"tracking.mode: expected offline, online or disabled, got {tracking.get('mode')!r}"
         )
+    check_arguments(_tracking_keys, tracking, "tracking")
     return tracking
+
+
+def _tracking_keys(mode: str, project: str, timeout: float) -> None:
+    """The keys of `tracking` and their types."""
 
 
 def plain_name(name: str, key: str) -> str:
@@ -380,9 +431,10 @@ def _keys(cfg: DictConfig) -> Iterator[str]:
 
 
 def check_targets(tree: Any, path: str) -> None:
-    """Refuse a `_target_` that is not a class or function of this project's own packages.
+    """Refuse a `_target_` that is not a class or function of this project's own packages, or its arguments.
 
-    The object itself is looked at, not its name alone: `benchmark.x.os.system` is not ours.
+    The object itself is looked at, not its name alone: `benchmark.x.os.system` is not ours. Arguments must be
+    of the types that it declares.
 
     Raises:
         ConfigError: naming the key.
@@ -390,7 +442,8 @@ def check_targets(tree: Any, path: str) -> None:
     if isinstance(tree, Mapping):
         for key, value in tree.items():
             if key == "_target_":
-                target_of(value, f"{path}._target_")
+                arguments = {str(name): each for name, each in tree.items() if name != "_target_"}
+                check_arguments(target_of(value, f"{path}._target_"), arguments, path)
             else:
                 check_targets(value, f"{path}.{key}")
     elif isinstance(tree, list | tuple):

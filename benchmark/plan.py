@@ -116,6 +116,10 @@ def make_plan(settings: Settings, study: Study) -> Plan:
 
 def _variants(settings: Settings, study: Study) -> tuple[list[Variant], list[str]]:
     facts = {"emotions": bool(study.data.emotions), "frames": study.corpus.has_frames}
+    for name in settings.ablations:
+        ablation(name)
+    for name in set(settings.ablated) - set(settings.composer.choices("method")):
+        raise ConfigError(f"ablated: no method {name!r}")
     variants: list[Variant] = []
     notes: list[str] = []
     for name in settings.methods:

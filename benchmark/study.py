@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from benchmark.arguments import check_arguments
 from benchmark.config import Settings, instantiate
 from benchmark.data.corpus import Corpus, CorpusError, Split, split_corpus
 from benchmark.data.items import Item, build_items, clips_to_prepare, film
@@ -116,6 +117,10 @@ class Study:
 
 
 def _called(key: str, function: Any, *args: Any, **kwargs: Any) -> Any:
+    check_arguments(function, kwargs, key)
+    for name, value in kwargs.items():
+        if isinstance(value, int) and value < 0:
+            raise ConfigError(f"{key}.{name}: expected 0 or more, got {value}")
     try:
         return function(*args, **kwargs)
     except TypeError as error:

@@ -32,6 +32,11 @@ def settings(tmp_path, *arguments: str) -> Settings:
         ("dry_run=yes please", "dry_run: expected bool, got 'yes please'"),
         ("device=tpu", "device: expected cpu, cuda or cuda:0, got 'tpu'"),
         ("checkpoint_seconds=soon", "checkpoint_seconds: expected"),
+        ("checkpoint_seconds=-1", "checkpoint_seconds: expected 0 or more, got -1"),
+        ("cache=''", "cache: expected a folder, got ''"),
+        ("metrics.feature_every=0", "metrics.feature_every: expected 1 or more, got 0"),
+        ("metrics.resamples=few", "metrics.resamples: expected a whole number, got 'few'"),
+        ("tracking.timeout=long", "tracking.timeout: expected a number, got 'long'"),
         ("tracking.mode=loud", "tracking.mode: expected offline, online or disabled, got 'loud'"),
         ("run=../elsewhere", "run: '../elsewhere' cannot name a file"),
         ("run=a/b", "run: 'a/b' cannot name a file"),
@@ -87,6 +92,30 @@ def test_a_wrong_argument_names_its_place(tmp_path):
     tree = {"_target_": "benchmark.data.grid.Grid", "roof": str(tmp_path)}
     with pytest.raises(ConfigError, match=r"data \(benchmark\.data\.grid\.Grid\): .*roof"):
         instantiate(tree, "data")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "detector",
+            None,
+            "data.detector: expected a mapping with a _target_ that makes a FaceDetector, got",
+        ),
+        ("frame_size", "big", "data.frame_size: expected a whole number, got 'big'"),
+        ("emotions", "happy", "data.emotions: expected a list, each of it text, got 'happy'"),
+        ("table", 3, "data.table: expected text or null, got 3"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_before_anything_is_built(key, value, message):
+    tree = {"_target_": "benchmark.data.folder.Folder", key: value}
+    with pytest.raises(ConfigError) as caught:
+        check_targets(tree, "data")
+    assert str(caught.value).startswith(message)
+
+
+def test_a_speaker_whose_name_is_a_number(tmp_path):
+    assert settings(tmp_path, "split.subject=10").split["subject"] == "10"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "a\\b", "a\n", "-" * 151, "~root", "$HOME", " a"])
