@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 DONE, USAGE, FAILED_CELLS, STORAGE = 0, 2, 3, 4
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
@@ -67,6 +69,19 @@ def storage_error(error: OSError, doing: str) -> StorageError:
     return StorageError(
         f"storage fault while {doing}: {reason}; run the same command again once it is mended"
     )
+
+
+@contextmanager
+def storage_faults(doing: str) -> Iterator[None]:
+    """Turn an OSError into its clear form.
+
+    Raises:
+        StorageError: instead of the OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, doing) from error
 
 
 def is_storage_fault(error: BaseException) -> bool:

@@ -18,11 +18,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from benchmark.errors import USAGE, BenchmarkError
 from models.types import Clip
 
 
-class CorpusError(Exception):
+class CorpusError(BenchmarkError):
     """A corpus that cannot be used as asked: what was expected, what came, what to do."""
+
+    exit_code = USAGE
 
 
 class Corpus(ABC):

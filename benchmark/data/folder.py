@@ -8,6 +8,7 @@ its folder, its sentence its own name, and it has no emotion.
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -157,11 +158,16 @@ def read_table(root: Path, table: Path, emotions: Sequence[str]) -> list[Row]:
 
 
 def _check_columns(table: Path, columns: Sequence[str]) -> None:
+    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
+        raise CorpusError(f"{table}, line 1: columns must be parted by commas, got {columns[0]!r}")
     if "file" not in columns:
         raise CorpusError(f"{table}, line 1: no column 'file', but {', '.join(columns) or 'nothing'}")
     unknown = [column for column in columns if column not in COLUMNS]
     if unknown:
         raise CorpusError(f"{table}, line 1: unknown column {unknown[0]!r}; known are {', '.join(COLUMNS)}")
+    twice = [column for column in COLUMNS if columns.count(column) > 1]
+    if twice:
+        raise CorpusError(f"{table}, line 1: column {twice[0]!r} is there twice")
 
 
 def _row(root: Path, table: Path, line: int, record: dict, emotions: Sequence[str]) -> Row:
@@ -172,7 +178,7 @@ def _row(root: Path, table: Path, line: int, record: dict, emotions: Sequence[st
     path = root / name
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise CorpusError(f"{where}: file {name!r} must be a path below {root}")
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - Path's raises where the name is too long
         raise CorpusError(f"{where}: no such file: {path}")
     if path.suffix.lower() not in (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES):
         raise CorpusError(f"{where}: {name} is no recording: expected {EXPECTED}")

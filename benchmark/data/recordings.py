@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.data.corpus import Corpus, CorpusError
+from benchmark.errors import storage_faults
+from benchmark.records import write_text
 from models.types import Clip
 
 
@@ -119,11 +120,8 @@ class _Digests:
     def save(self) -> None:
         if not self._changed:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=self._path.parent)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(self._known, file)
-        Path(temporary).replace(self._path)
+        with storage_faults(f"writing {self._path}"):
+            write_text(self._path, json.dumps(self._known))
 
 
 @contextmanager

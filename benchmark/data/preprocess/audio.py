@@ -100,7 +100,7 @@ def _with_av(path: Path) -> tuple[np.ndarray, int, float]:
     try:
         with av.open(str(path)) as container:
             if not container.streams.audio:
-                raise MediaError(f"{path}: no audio stream")
+                raise MediaError(f"{path}: no audio stream: expected a recording with sound")
             return _decode(path, container)
     except FFmpegError as error:
         raise MediaError(f"{path}: the sound cannot be decoded: {error.strerror}") from error

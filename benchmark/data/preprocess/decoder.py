@@ -82,6 +82,8 @@ class Decoder:
     def _ask(self, what: str, path: Path, scratch: BinaryIO) -> dict[str, Any]:
         if not path.is_file():
             raise MediaError(f"{path}: no such file")
+        if path.stat().st_size == 0:
+            raise MediaError(f"{path}: the file is empty")
         channel = self._running()
         try:
             message = json.dumps({"what": what, "path": str(path)}).encode() + b"\n"
@@ -93,7 +95,10 @@ class Decoder:
         except (ConnectionError, EOFError):
             raise MediaError(f"{path}: the decoder {self._obituary()} on this file") from None
         if reply["outcome"] == "storage":
-            raise StorageError(f"no space left while decoding {path}: free some, or set cache elsewhere")
+            raise StorageError(
+                f"no space left in {tempfile.gettempdir()} while decoding {path}: free some, or set "
+                "TMPDIR to a folder on another disk"
+            )
         if reply["outcome"] == "refused":
             raise MediaError(reply["message"])
         return reply["value"]

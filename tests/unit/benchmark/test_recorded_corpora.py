@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from benchmark.data.grid import Grid, spoken_words
 from benchmark.data.preprocess.faces import Given
 from benchmark.data.ravdess import Ravdess
 from benchmark.data.recordings import fullest_speaker
+from benchmark.errors import BenchmarkError
 from models.types import MEAD_EMOTIONS, Clip
 from tests.conftest import SHARED_DATA
 
@@ -289,6 +292,9 @@ def test_folder_with_a_table(tmp_path: Path) -> None:
         ("file,emotion\na.wav,sad\nb/c.wav,bored\n", "line 3: unknown emotion 'bored'; known are angry"),
         ("file\na.wav\na.wav\n", "line 3: a.wav is listed twice"),
         ("file\nnone.wav\n", "line 2: no such file"),
+        (f"file\n{'x' * 300}.wav\n", "line 2: no such file"),
+        ("file;emotion\na.wav;sad\n", "line 1: columns must be parted by commas, got 'file;emotion'"),
+        ("file,emotion,emotion\na.wav,sad,happy\n", "line 1: column 'emotion' is there twice"),
         ("file\n../a.wav\n", "line 2: file '../a.wav' must be a path below"),
         ("file\nclips.csv\n", "line 2: clips.csv is no recording"),
         ("file,intensity\na.wav,5\n", "line 2: intensity '5'; expected 1, 2 or 3"),
@@ -298,6 +304,25 @@ def test_folder_with_a_table(tmp_path: Path) -> None:
 def test_tables_with_mistakes_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(CorpusError, match=message):
         read_table(tmp_path, table(tmp_path, text), MEAD_EMOTIONS)
+
+
+def test_a_table_may_begin_with_a_byte_order_mark_and_end_lines_as_windows_does(tmp_path: Path) -> None:
+    path = table(tmp_path, "")
+    path.write_bytes(b"\xef\xbb\xbffile,emotion\r\na.wav,sad\r\n\r\n")
+    assert [(r.path.name, r.emotion) for r in read_table(tmp_path, path, MEAD_EMOTIONS)] == [("a.wav", "sad")]
+
+
+def test_no_space_for_the_digests(emodb: EmoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    root, cache = str(tmp_path / "emodb"), str(tmp_path / "other")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(BenchmarkError, match=r"no space left while writing .*digests"):
+            EmoDB(root=root, cache=cache).identity()
+    assert not list((tmp_path / "other" / "digests").iterdir())
+    assert EmoDB(root=root, cache=cache).identity() == emodb.identity()
 
 
 def test_own_emotions_are_allowed_by_name(tmp_path: Path) -> None:
