@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from benchmark import config
 from benchmark.config import Settings
-from benchmark.errors import INTERRUPTED, Interrupted, StorageError
+from benchmark.errors import StorageError
 from benchmark.plan import Job, Plan
 from benchmark.progress import Display, Estimates
 from benchmark.records import write_text
@@ -73,23 +71,6 @@ def _ordered(jobs: Sequence[Job]) -> list[Job]:
     for job in jobs:
         visit(job)
     return list(seen.values())
-
-
-@contextmanager
-def signals_interrupt() -> Iterator[None]:
-    """Let SIGINT, SIGTERM and SIGUSR1 raise `Interrupted` in the main thread, once."""
-
-    def handle(signum: int, frame: Any) -> None:
-        for each in INTERRUPTED:
-            signal.signal(each, signal.SIG_IGN)
-        raise Interrupted(signum)
-
-    before = {each: signal.signal(each, handle) for each in INTERRUPTED}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
 
 
 def worker_setup(settings: Settings) -> WorkerSetup:
@@ -189,7 +170,9 @@ def _take(event: Any, settings: Settings, queue: Queue, outcome: Outcome, displa
 
 
 def _end(event: Done | Failed, settings: Settings, outcome: Outcome, display: Display) -> None:
+    trace = settings.run_directory / "failures" / f"{event.key}.txt"
     if isinstance(event, Done):
+        trace.unlink(missing_ok=True)
         outcome.done.append(event.key)
         display.end(event.key, event.seconds)
     elif event.key.startswith("mirror-"):
@@ -201,19 +184,20 @@ def _end(event: Done | Failed, settings: Settings, outcome: Outcome, display: Di
     else:
         outcome.failures[event.key] = event.reason
         if event.trace:
-            write_text(settings.run_directory / "failures" / f"{event.key}.txt", event.trace)
+            write_text(trace, event.trace)
         display.end(event.key, None, note=event.reason)
 
 
 def _give_up(queue: Queue, outcome: Outcome, display: Display) -> None:
     if not outcome.failures:
         return
+    lost: list[str] = []
     for key in list(queue.waiting):
-        reason = outcome.reason(key, queue.known)
-        if reason is not None:
+        if outcome.reason(key, queue.known) is not None:
             del queue.waiting[key]
             queue.unfinished.discard(key)
-            display.end(key, None, note=reason)
+            lost.append(key)
+    display.drop(lost)
 
 
 def failed_cells(plan: Plan, outcome: Outcome) -> dict[str, str]:

@@ -15,6 +15,7 @@ import torch
 
 from benchmark import scoring
 from benchmark.config import instantiate
+from benchmark.data.corpus import CorpusError
 from benchmark.data.items import Item, to_request
 from benchmark.errors import Interrupted, StageError, UnusableInput, storage_error
 from benchmark.plan import Job
@@ -180,12 +181,25 @@ def _seed_globals(job: Job) -> None:
 
 
 def _prepare(job: Job, around: Surroundings) -> None:
+    """Prepare every clip that can be, so that one run names all that cannot.
+
+    Raises:
+        CorpusError: naming the clips that cannot be used, and why the first of them cannot.
+    """
     study = around.study
     wanted = {clip.id: clip for clip in study.clips}
+    refused: dict[str, CorpusError] = {}
     for number, identity in enumerate(job.payload["clips"], start=1):
         clip = wanted[identity]
-        study.corpus.prepare(clip, frames=clip.filmed)
+        try:
+            study.corpus.prepare(clip, frames=clip.filmed)
+        except CorpusError as error:
+            refused[identity] = error
         around.progress(number, len(job.payload["clips"]))
+    if refused:
+        first, *others = refused
+        more = f"; nor can {', '.join(others)} be used" if others else ""
+        raise CorpusError(f"{refused[first]}{more}") from refused[first]
 
 
 def _stage(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:

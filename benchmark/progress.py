@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -82,7 +82,7 @@ class Display:
         self._refresh()
 
     def end(self, key: str, seconds: float | None, note: str = "") -> None:
-        """`seconds` is None for a job that failed or never ran."""
+        """`seconds` is None for a job that failed."""
         self.shares.pop(key, None)
         self.finished.add(key)
         if seconds is not None:
@@ -91,6 +91,14 @@ class Display:
         left = f", about {duration(self.remaining())} left" if len(self.finished) < len(self.jobs) else ""
         if self._live is None or seconds is None:
             self.say(f"[{len(self.finished)}/{len(self.jobs)}] {key}: {took}{note and f' ({note})'}{left}")
+        self._refresh()
+
+    def drop(self, keys: Sequence[str]) -> None:
+        """Jobs that will not run, because something that they read has failed."""
+        self.finished.update(keys)
+        if keys:
+            names = ", ".join(dict.fromkeys(self.jobs[key].name for key in keys))
+            self.say(f"[{len(self.finished)}/{len(self.jobs)}] not run for that reason: {names}")
         self._refresh()
 
     def again(self, key: str, jobs: Iterable[Job], reason: str) -> None:

@@ -261,8 +261,11 @@ def _lend(video: Path, place: Path) -> None:
         os.link(video, place)
     except OSError:
         copy = place.with_name(f".{place.name}.tmp")
-        shutil.copyfile(video, copy)
-        copy.replace(place)
+        try:
+            shutil.copyfile(video, copy)
+            copy.replace(place)
+        finally:
+            copy.unlink(missing_ok=True)
 
 
 # Mirror

@@ -49,39 +49,42 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
     if any(a in ("-h", "--help", "help") for a in arguments):
         print(usage(search_path))
         return 0
+    # Imported here, because an exception from a signal may get lost in an import: see `run_and_exit`.
+    import benchmark.execute
+    import benchmark.results  # noqa: F401
+    from benchmark.errors import Interrupted
+    from benchmark.signals import exit_code, signals_interrupt, tell_stopped
+
+    with signals_interrupt():
+        try:
+            return _guarded(arguments, search_path)
+        except Interrupted as stop:
+            tell_stopped(stop)
+            return exit_code(stop.signum)
+
+
+def _guarded(arguments: Sequence[str], search_path: Sequence[str]) -> int:
     from benchmark.config import load
-    from benchmark.data.corpus import CorpusError
-    from benchmark.errors import INTERRUPTED, BenchmarkError, Interrupted, is_storage_fault, one_line
-    from benchmark.execute import signals_interrupt
+    from benchmark.errors import STORAGE, USAGE, BenchmarkError, is_storage_fault, one_line
     from benchmark.records import RecordsError
 
     try:
-        with signals_interrupt():
-            settings = load(arguments, search_path)
-            return _run(settings)
-    except Interrupted as stop:
-        print(f"stopped by {stop}; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED[_signal(stop.signum)]
+        return _run(load(arguments, search_path))
     except BenchmarkError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
-    except (CorpusError, RecordsError) as error:
+    except RecordsError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return USAGE
     except Exception as error:
         if not is_storage_fault(error):
             raise
         print(f"error: storage fault: {one_line(error)}", file=sys.stderr)
-        return 4
-
-
-def _signal(number: int):  # -> signal.Signals
-    import signal
-
-    return signal.Signals(number)
+        return STORAGE
 
 
 def _run(settings) -> int:
+    from benchmark.errors import storage_faults
     from benchmark.execute import do_jobs, failed_cells
     from benchmark.plan import make_plan, needed_jobs
     from benchmark.results import mirror_jobs, report, summary, write_results
@@ -95,10 +98,13 @@ def _run(settings) -> int:
         print(_dry_run(settings, plan, jobs))
         return 0
     mirrors = mirror_jobs(settings, plan)
+    with storage_faults(f"beginning work in {settings.out}"):
+        (settings.out / "stages").mkdir(parents=True, exist_ok=True)
     outcome = do_jobs(settings, plan, jobs, mirrors)
     failed = failed_cells(plan, outcome)
-    write_results(settings, plan, failed)
-    page = report(settings.run_directory)
+    with storage_faults(f"writing results to {settings.run_directory}"):
+        write_results(settings, plan, failed)
+        page = report(settings.run_directory)
     for warning in dict.fromkeys(outcome.warnings):
         print(f"warning: {warning}", file=sys.stderr)
     print(summary(settings, plan, failed, page, nothing_done=not outcome.done and not failed))
@@ -160,4 +166,6 @@ def _config_text() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from benchmark.signals import run_and_exit
+
+    run_and_exit(main)

@@ -102,7 +102,6 @@ def work(connection: Connection, setup: WorkerSetup, parent: int) -> None:
     stop: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda signum, frame: stop.append(signum))
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
     one_thread()
     from benchmark import config
@@ -117,6 +116,8 @@ def work(connection: Connection, setup: WorkerSetup, parent: int) -> None:
     from benchmark.jobs import Surroundings
     from benchmark.study import Study
 
+    # Until here SIGTERM ends the process: imports take seconds, and there is nothing to save.
+    signal.signal(signal.SIGTERM, lambda signum, frame: stop.append(signum))
     reporter = _Reporter(connection)
     around = Surroundings(
         Study(setup.study),
@@ -230,11 +231,12 @@ class Pool:
         process = self._context.Process(
             target=work, args=(its, self.setup, os.getpid()), name="evp-bench worker", daemon=False
         )
+        worker = _Worker(process, mine)
         with _keyboard_held():
             process.start()
+            # Still held: a worker that is not in the list would not be stopped.
+            self._workers.append(worker)
         its.close()
-        worker = _Worker(process, mine)
-        self._workers.append(worker)
         return worker
 
     def events(self, timeout: float) -> Iterable[Event]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import (
     FAILED_CELLS,
-    INTERRUPTED,
     STORAGE,
     BenchmarkError,
     ConfigError,
@@ -21,6 +20,7 @@ from benchmark.errors import (
     is_storage_fault,
     one_line,
 )
+from benchmark.signals import exit_code, run_and_exit, signals_interrupt, tell_stopped
 from benchmark.workers import one_thread
 
 if TYPE_CHECKING:
@@ -125,13 +125,14 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
         return 0
     try:
         request = parse(arguments)
-        from benchmark.execute import signals_interrupt
+        import sweeps.objective
+        import sweeps.study  # noqa: F401
 
         with signals_interrupt():
             return _sweep(request, search_path)
     except Interrupted as stop:
-        print(f"stopped by {stop}; the same command goes on from here", file=sys.stderr)
-        return {int(number): code for number, code in INTERRUPTED.items()}[stop.signum]
+        tell_stopped(stop)
+        return exit_code(stop.signum)
     except BenchmarkError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
@@ -140,19 +141,12 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
 
 
 def _explained(error: Exception) -> int:
-    from benchmark.data.corpus import CorpusError
     from sweeps.study import is_storage_error
 
-    if isinstance(error, CorpusError):
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return CONFIG_CODE
     if is_storage_fault(error) or is_storage_error(error):
         print(f"error: storage fault: {one_line(error)}", file=sys.stderr)
         return STORAGE
     raise error
-
-
-CONFIG_CODE = ConfigError.exit_code
 
 
 def _sweep(request: Request, search_path: Sequence[str]) -> int:
@@ -301,4 +295,4 @@ def usage() -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_exit(main)

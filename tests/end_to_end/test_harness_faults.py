@@ -110,6 +110,29 @@ def begin(place: Path) -> subprocess.Popen[str]:
     return process
 
 
+def test_ctrl_c_while_a_worker_is_importing(tmp_path):
+    line = [*COMMAND, *places(tmp_path), *SMALL, "workers=1"]
+    process = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + PATIENCE
+    while not (workers := [p for p in _children(process.pid) if "spawn_main" in _command(p)]):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.1)
+    _, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert errors == "stopped by SIGINT; the same command goes on from here\n"
+    _gone(workers)
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def _past(place: Path, step: int) -> bool:
     saved = place.glob("results/stages/.net-*.work/checkpoints/0/*.json")
     return any(int(p.stem) >= step for p in saved if p.stem.isdigit())
@@ -234,16 +257,26 @@ def test_no_space_for_the_records(tmp_path, undisturbed, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(results, "write_records", full)
         errors = toy(tmp_path, *SMALL, "workers=1", code=4).stderr.splitlines()
-    assert errors[-1].startswith("error: ")
-    assert "No space left on device" in errors[-1]
+    assert errors[-1].startswith(f"error: no space left while writing results to {tmp_path}/results/toy-toy")
     assert "Traceback" not in "".join(errors)
     toy(tmp_path, *SMALL)
     assert contents(tmp_path) == undisturbed
 
 
-def test_a_broken_clip_is_named(tmp_path):
-    said = toy(tmp_path, *SMALL, "data.broken=A-s1-happy", "workers=1", code=3)
-    assert "clip A-s1-happy: the file is truncated" in said.stdout
+def test_broken_clips_are_named_once_and_the_next_run_goes_on(tmp_path, undisturbed):
+    said = toy(tmp_path, *SMALL, "data.broken=A-s1-happy+A-s1-angry", "workers=1", code=3)
+    reason = "prepare: clip A-s1-angry: the file is truncated; nor can A-s1-happy be used"
+    assert f"FAILED toy seed 0: {reason}" in said.stdout
+    assert said.stderr.count("truncated") == 1
+    assert "not run for that reason: features, net, predict, judge, truth, score" in said.stderr
+    toy(tmp_path, *SMALL, "workers=1")
+    assert contents(tmp_path) == undisturbed
+
+
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_done(tmp_path):
+    said = toy(tmp_path, *SMALL, "out=/proc/nothing", code=4)
+    assert said.stderr.startswith("error: storage fault while beginning work in /proc/nothing")
+    assert said.stderr.count("\n") == 1
 
 
 # Damage
@@ -293,6 +326,7 @@ def test_without_emotions(tmp_path):
         ("sedes=[1]", "no configuration key 'sedes'; did you mean seeds?"),
         ("split.test_sharde=1", "no configuration key 'split.test_sharde'; did you mean split.test_shared?"),
         ("method.net.stpes=3", "no configuration key 'method.net.stpes'; did you mean method.net.steps?"),
+        ("out=/dev/null/x", "out: expected a folder, but /dev/null is a file"),
         ("suite=huge", "no suite 'huge'; there are"),
         ("methods=[nobody]", "no method 'nobody'; there are"),
         ("ablations=[no_brain]", "no ablation 'no_brain'; there are full, no_dtw"),
@@ -305,6 +339,9 @@ def test_without_emotions(tmp_path):
         ("data._target_=benchmark.errors.signal.raise_signal", "data._target_: "),
         ("method.net._target_=torch.load", "method.net._target_: 'torch.load' is refused"),
         ("method.net.steps=${oc.env:HOME}", "method: "),
+        ("split.test_other=1.5", "split.test_other: expected a whole number, got 1.5"),
+        ("split.test_shared=-1", "split.test_shared: expected 0 or more, got -1"),
+        ("method.net.steps=few", "method.net.steps: expected a whole number, got 'few'"),
         ("split.subject=Z", "no speaker 'Z'; there are A, B, C"),
         ("method.net.weight=nan", "method.net.weight: expected a finite number, got nan"),
         ("nonsense", "expected key=value, got 'nonsense'"),
@@ -316,6 +353,12 @@ def test_bad_command_lines(tmp_path, argument, message):
     assert message in errors
     assert errors.count("\n") == 1
     assert not (tmp_path / "results").exists()
+
+
+def test_an_unknown_ablation_is_refused_even_if_no_method_is_ablated(tmp_path):
+    errors = toy(tmp_path, "ablated=[]", "ablations=[no_brain]", code=2).stderr
+    assert errors.startswith("error: no ablation 'no_brain'; there are full, ")
+    assert toy(tmp_path, "ablated=[nobody]", code=2).stderr == "error: ablated: no method 'nobody'\n"
 
 
 def test_dry_run_touches_nothing(tmp_path):

@@ -67,7 +67,7 @@ class ToyCorpus(Corpus):
         )
 
     def prepare(self, clip: Clip, *, frames: bool) -> None:
-        if clip.id == self.broken:
+        if clip.id in (self.broken or "").split("+"):
             raise CorpusError(f"clip {clip.id}: the file is truncated")
         publish(clip.directory, self._arrays(clip))
 

@@ -10,7 +10,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [p for p in (str(HERE), str(HERE.parents[1])) if p not in sys.path]
 
-from benchmark import ablations, config, results, run  # noqa: E402
+from benchmark import ablations, config, results, run, signals  # noqa: E402
 
 ABLATIONS = (
     ablations.Ablation("no_error", "w/o error", ("method.net.weight=0.0",), "Does it learn from nothing?"),
@@ -44,4 +44,4 @@ def main(arguments: list[str]) -> int:
 
 if __name__ == "__main__":
     lend(setattr, report=False)
-    sys.exit(main(sys.argv[1:]))
+    signals.run_and_exit(lambda: main(sys.argv[1:]))

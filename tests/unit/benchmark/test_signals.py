@@ -1,0 +1,44 @@
+"""Signals outside of the work itself: one line, an exit code, no traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        (
+            "os.kill(os.getpid(), signal.SIGINT)",
+            130,
+            "stopped by SIGINT; the same command goes on from here",
+        ),
+        (
+            "os.kill(os.getpid(), signal.SIGTERM)",
+            143,
+            "stopped by SIGTERM; the same command goes on from here",
+        ),
+        ("atexit.register(os.kill, os.getpid(), signal.SIGINT)", 3, ""),
+    ],
+)
+def test_before_and_after_the_work(body: str, code: int, message: str) -> None:
+    lines = [
+        "import atexit, os, signal",
+        "from benchmark.signals import run_and_exit",
+        "def main():",
+        f"    {body}",
+        "    return 3",
+        "run_and_exit(main)",
+    ]
+    line = [sys.executable, "-c", "\n".join(lines)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.strip()) == (code, message)
+
+
+@pytest.mark.parametrize("module", ["benchmark.run", "sweeps.run"])
+def test_the_commands_take_signals_before_they_import_anything_slow(module: str) -> None:
+    code = f"import sys, {module}; assert not {{'torch', 'numpy', 'hydra'}} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
