@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.arguments import check_arguments
 from benchmark.errors import ConfigError
+from benchmark.metrics.metric import METRICS
 from benchmark.training.stage_cache import digest_of
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -36,6 +37,8 @@ MACHINE_KEYS = ("out", "cache", "run", "workers", "device", "dry_run", "checkpoi
 ABOUT = ("label", "kind", "asks", "about")
 """Keys of a method's YAML that are for the tables, not for its constructor."""
 KINDS = ("method", "floor", "ceiling")
+WORKERS_PER_CORE = 8
+"""More would only take memory from each other."""
 
 
 @dataclass(frozen=True)
@@ -355,6 +358,13 @@ def _metrics(cfg: DictConfig) -> dict[str, Any]:
     for key in ("feature_every", "resamples"):
         if metrics[key] < 1:
             raise ConfigError(f"metrics.{key}: expected 1 or more, got {metrics[key]}")
+    known = dict.fromkeys(m.extractor for m in METRICS if m.extractor)
+    for name in metrics["extractors"]:
+        if name not in known:
+            raise ConfigError(f"metrics.extractors: no extractor {name!r}; there are {', '.join(known)}")
+    weights = metrics["inception_weights"]
+    if weights is not None and not Path(weights).is_file():
+        raise ConfigError(f"metrics.inception_weights: there is no file {weights}")
     return metrics
 
 
@@ -383,6 +393,9 @@ def _workers(cfg: DictConfig) -> int:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if value < 1:
         raise ConfigError(f"workers: expected 1 or more, got {value}")
+    most = WORKERS_PER_CORE * (os.cpu_count() or 1)
+    if value > most:
+        raise ConfigError(f"workers: expected at most {most} on this machine, got {value}")
     return value
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -66,6 +68,19 @@ def cell_records(plan: Plan, cell: Cell, scores: Mapping[str, Any]) -> list[Reco
         )
         for row in scores["rows"]
     ]
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """Hold a run's folder: two processes that end together would write its report over each other's."""
+    directory.mkdir(parents=True, exist_ok=True)
+    # The folder itself is locked, so that a run that has nothing to do changes no file.
+    held = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> None:

@@ -87,7 +87,7 @@ def _run(settings) -> int:
     from benchmark.errors import storage_faults
     from benchmark.execute import do_jobs, failed_cells
     from benchmark.plan import make_plan, needed_jobs
-    from benchmark.results import mirror_jobs, report, summary, write_results
+    from benchmark.results import mirror_jobs, report, summary, write_results, writing
     from benchmark.study import Study, StudyConfig
 
     study = Study(StudyConfig.of(settings))
@@ -102,7 +102,7 @@ def _run(settings) -> int:
         (settings.out / "stages").mkdir(parents=True, exist_ok=True)
     outcome = do_jobs(settings, plan, jobs, mirrors)
     failed = failed_cells(plan, outcome)
-    with storage_faults(f"writing results to {settings.run_directory}"):
+    with storage_faults(f"writing results to {settings.run_directory}"), writing(settings.run_directory):
         write_results(settings, plan, failed)
         page = report(settings.run_directory)
     for warning in dict.fromkeys(outcome.warnings):

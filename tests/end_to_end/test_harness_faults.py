@@ -302,13 +302,23 @@ def test_damaged_and_missing_stages_are_computed_again_in_the_same_run(tmp_path,
 
 def test_two_processes_share_the_work(tmp_path, undisturbed):
     line = [*COMMAND, *places(tmp_path), *SMALL, "workers=1"]
+    run = tmp_path / "results" / "toy-toy"
+    together(line, os.environ.copy())
+    assert contents(tmp_path) == undisturbed
+    # Nothing but the report is left to do, so that both begin it at the same time.
+    together(line, {**os.environ, "TOY_REPORT": "1"})
+    assert (run / "report" / "index.html").is_file()
+    assert not [p for p in run.iterdir() if p.name.startswith(".report.") and p.is_dir()]
+
+
+def together(line: list[str], environment: dict[str, str]) -> None:
     both = [
-        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)
+        subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
+        for _ in range(2)
     ]
     for process in both:
         output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, output
-    assert contents(tmp_path) == undisturbed
 
 
 def test_without_emotions(tmp_path):

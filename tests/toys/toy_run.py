@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,5 +44,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    lend(setattr, report=False)
+    lend(setattr, report="TOY_REPORT" in os.environ)
     signals.run_and_exit(lambda: main(sys.argv[1:]))

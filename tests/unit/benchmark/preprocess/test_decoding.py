@@ -11,11 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.signal
 import soundfile
 
 from benchmark.data.preprocess.decoder import Decoder
 from benchmark.data.preprocess.media import MediaError
 from benchmark.errors import StorageError
+from models.audio.mfcc import mfcc
 
 _spec = importlib.util.spec_from_file_location("media_files", Path(__file__).with_name("media_files.py"))
 assert _spec is not None
@@ -101,6 +103,19 @@ def test_any_rate_and_channels_give_16_khz_mono(decoder, tmp_path: Path, rate: i
     assert waveform.dtype == np.float32
     assert len(waveform) == 16000
     np.testing.assert_allclose(waveform[800:-800], tone(1, 16000)[800:-800], atol=2e-3)
+
+
+def test_stereo_at_44100_hz_has_the_features_of_mono_at_16000_hz(decoder: Decoder, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    speech = scipy.signal.lfilter([1.0], [1.0, -0.9], rng.normal(size=88200)) * np.hanning(88200) * 0.05
+    speech += 1e-4 * rng.normal(size=len(speech))
+    aside = 0.01 * rng.normal(size=len(speech))
+    soundfile.write(tmp_path / "s.wav", np.stack([speech + aside, speech - aside], 1), 44100, "FLOAT")
+    mono = scipy.signal.resample_poly(speech, 160, 441)
+    soundfile.write(tmp_path / "m.wav", mono, 16000, "FLOAT")
+    one, other = (mfcc(decoder.sound(tmp_path / name).waveform) for name in ("m.wav", "s.wav"))
+    assert one.shape == other.shape
+    assert np.sqrt(np.mean((one - other) ** 2)) < 0.05 * one.std()
 
 
 def test_formats_agree(decoder: Decoder, tmp_path: Path) -> None:
