@@ -21,7 +21,7 @@ from benchmark.records import RecordsError
 from reports import stats
 from reports.figures import Drawing, scoped
 from reports.load import Study, row_key
-from reports.tables import Table, failure, heading, headline, scale_of, seeds_phrase
+from reports.tables import Table, counted, failure, heading, headline, scale_of, seeds_phrase
 
 EMBED_BYTES = 40_000_000
 """Videos inside the page, before base64 adds a third."""
@@ -69,6 +69,7 @@ def render_page(study: Study, tables: tuple[Table, ...], drawings: tuple[Drawing
         heading=heading,
         intervals=(stats.__doc__ or "").strip().split("\n\n")[1:],
         provenance=list(_flat(study.manifest.provenance)),
+        counted=counted,
         seeds=seeds_phrase(study.manifest.seeds),
         worst_by=study.manifest.protocols.get(WORST_BY),
     )

@@ -146,11 +146,11 @@ def decimals(halves: Sequence[float]) -> int:
 
 def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
     manifest = study.manifest
-    sentences = study.sentences(condition)
+    sentences, clips = study.sentences(condition), len(study.items(condition))
     parts = [
         f"Corpus {manifest.corpus}, condition {condition} ({manifest.conditions[condition]}): "
-        f"{len(study.items(condition))} clips of {sentences} held-out "
-        f"sentence{'s' if sentences > 1 else ''}, " + seeds_phrase(manifest.seeds) + "."
+        f"{counted(clips, 'clip')} of {counted(sentences, 'held-out sentence')}, "
+        f"{seeds_phrase(manifest.seeds)}."
     ]
     parts.append(
         "Mean and 95 % interval over seeds and sentences (± half-width; limits in brackets where it is not "
@@ -158,7 +158,9 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
     )
     if len(manifest.seeds) == 1:
         parts.append("With one seed the interval does not know how much another seed would change.")
-    if sentences == 1:
+    if clips == 1:
+        parts.append("There is one clip: nothing is known of how others would score.")
+    elif sentences == 1:
         parts.append("There is one sentence: the interval is over its clips.")
     parts.append(selection_rule(study))
     if any(study.rows[c.row].kind in ("method", "ablation") for c in cells):
@@ -171,8 +173,12 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
     return " ".join(parts)
 
 
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def seeds_phrase(seeds: Sequence[int]) -> str:
-    return f"{len(seeds)} seed{'s' if len(seeds) != 1 else ''} ({', '.join(map(str, seeds))})"
+    return f"{counted(len(seeds), 'seed')} ({', '.join(map(str, seeds))})"
 
 
 def selection_rule(study: Study) -> str:

@@ -208,6 +208,22 @@ def test_videos_outside_the_run_are_refused(run, fake):
         build_report(run)
 
 
+def test_a_single_clip_is_told_as_one(run):
+    manifest = read_manifest(run / "manifest.json")
+    only = next(name for name, info in manifest.clips.items() if info["condition"] == "self")
+    edit(run, lambda r: r.clip == only and r.method == "evp" and r.ablation == "full")
+    cells = tuple(c for c in manifest.cells if (c.method, c.ablation) == ("evp", "full"))
+    methods = {"evp": manifest.methods["evp"]}
+    alone = dataclasses.replace(
+        manifest, clips={only: manifest.clips[only]}, cells=cells, methods=methods, judges={}, media={}
+    )
+    write_manifest(run / "manifest.json", alone)
+    page = build_report(run).read_text(encoding="utf-8")
+    assert "1 test item, 2 seeds (0, 1), 2 cells." in page
+    assert "1 clip of 1 held-out sentence, 2 seeds" in page
+    assert "There is one clip: nothing is known of how others would score." in page
+
+
 def test_a_clip_without_emotion_has_no_intensity_of_it(fake, tmp_path):
     manifest = fake.write_run(tmp_path / "quick", videos=1, sentences=2)
     assert "intensity: 3" in build_report(tmp_path / "quick").read_text(encoding="utf-8")
