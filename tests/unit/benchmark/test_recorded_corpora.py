@@ -19,6 +19,7 @@ from benchmark.data.preprocess.faces import Given
 from benchmark.data.ravdess import Ravdess
 from benchmark.data.recordings import fullest_speaker
 from benchmark.errors import BenchmarkError
+from benchmark.run import main
 from models.types import MEAD_EMOTIONS, Clip
 from tests.conftest import SHARED_DATA
 
@@ -99,6 +100,17 @@ def test_emodb_without_labels_says_which_file(emodb: EmoDB) -> None:
     emodb.prepare(clip, frames=False)
     with pytest.raises(CorpusError, match=r"03a01Waxx\.lablaut: missing"):
         emodb.visemes(clip)
+
+
+def test_speech_alone_is_refused_with_the_way_out(
+    emodb: EmoDB, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = [f"data.root={tmp_path / 'emodb'}", f"cache={tmp_path / 'cache'}", f"out={tmp_path / 'out'}"]
+    assert main(["data=emodb", *where, "dry_run=true"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "speech without faces" in said
+    assert "face=parametric" in said
 
 
 @pytest.mark.parametrize(
