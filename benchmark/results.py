@@ -342,13 +342,15 @@ def summary(
     """The main landmark scores per row, what failed, and where the report is."""
     records = read_records(settings.run_directory / RECORDS)
     shown = [m for m in METRICS if m.main and m.level == "clip" and any(r.protocol == m.id for r in records)]
+    widths = [max(11, len(m.label) + 2) for m in shown]
     lines: list[str] = []
     for condition in dict.fromkeys(item.condition for item in plan.study.items):
-        lines.append(f"{condition:26}" + "".join(f"{m.label[:10]:>11}" for m in shown))
+        heads = zip(shown, widths, strict=True)
+        lines.append(f"{condition:26}" + "".join(f"{m.label:>{width}}" for m, width in heads))
         for row in dict.fromkeys(cell.variant.row for cell in plan.cells):
             label = next(c.variant.label for c in plan.cells if c.variant.row == row)
-            cells = [_mean(records, row, condition, m.id) for m in shown]
-            lines.append(f"  {label[:24]:24}" + "".join(f"{c:>11}" for c in cells))
+            cells = zip((_mean(records, row, condition, m.id) for m in shown), widths, strict=True)
+            lines.append(f"  {label[:24]:24}" + "".join(f"{c:>{width}}" for c, width in cells))
     lines += [f"FAILED {name}: {reason}" for name, reason in failed.items()]
     lines += [f"note: {note}" for note in plan.notes]
     if nothing_done:
