@@ -169,7 +169,7 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
         parts.append(f"{LOW_COVERAGE} under 98 % of the frames could be measured.")
     if any(c.left_out for c in cells):
         parts.append(f"{LEFT_OUT} clips left out by the protocol's rule (identical frames have no PSNR).")
-    parts += _judge_phrases(study)
+    parts += _judge_phrases(study, condition)
     return " ".join(parts)
 
 
@@ -187,18 +187,17 @@ def selection_rule(study: Study) -> str:
     return str(rule) if rule else "Weights were selected on validation sentences, never on test clips."
 
 
-def _judge_phrases(study: Study) -> list[str]:
+def _judge_phrases(study: Study, condition: str) -> list[str]:
     phrases = []
     for name, judge in study.manifest.judges.items():
+        ceiling = judge.get("ceilings", {}).get(condition, judge.get("ceiling"))
         told = [
-            f"{word} {100 * judge[word]:.1f} %"
-            for word in ("ceiling", "chance")
-            if isinstance(judge.get(word), float)
+            f"{where} {100 * share:.1f} %"
+            for where, share in (("on the true clips", ceiling), ("chance", judge.get("chance")))
+            if isinstance(share, float)
         ]
         if told:
-            phrases.append(
-                f"Judge of {name}: " + ", ".join(told).replace("ceiling", "on the true clips") + "."
-            )
+            phrases.append(f"Judge of {name}: " + ", ".join(told) + ".")
     return phrases
 
 

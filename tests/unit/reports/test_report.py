@@ -208,6 +208,15 @@ def test_videos_outside_the_run_are_refused(run, fake):
         build_report(run)
 
 
+def test_the_judges_ceiling_is_that_of_the_condition(run):
+    manifest = read_manifest(run / "manifest.json")
+    judge = {**manifest.judges["emotion"], "ceilings": {"self": 0.92, "transfer": 0.81}}
+    write_manifest(run / "manifest.json", dataclasses.replace(manifest, judges={"emotion": judge}))
+    study = load_study(run)
+    assert "on the true clips 92.0 %, chance" in main_table(study, "self").caption
+    assert "on the true clips 81.0 %, chance" in main_table(study, "transfer").caption
+
+
 def test_a_single_clip_is_told_as_one(run):
     manifest = read_manifest(run / "manifest.json")
     only = next(name for name, info in manifest.clips.items() if info["condition"] == "self")
