@@ -37,7 +37,7 @@ from models.audio.framing import SAMPLE_RATE, row_seconds
 from models.audio.mfcc import mfcc
 from models.types import Clip
 
-VERSION = 1
+VERSION = 2
 EXPECTED = "Actor_01/03-01-01-01-01-01-01.wav, ..."
 INNER_FOLDER = "Audio_Speech_Actors_01-24"
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fear", "disgusted", "surprised")
@@ -116,14 +116,17 @@ class Ravdess(Recordings):
         features, times = _features(clip.waveform, clip.id)
         path = dtw_path(features, model.features, metric="euclidean")
         heard = np.array([times[path.first[path.second == row]].mean() for row in range(len(model.features))])
-        ends = np.maximum.accumulate(np.interp([p.end for p in model.phones], model.times, heard))
         seconds = len(clip.waveform) / SAMPLE_RATE
+        # The first rows look at the padding before the sound, the last ones at that behind it.
+        heard = np.clip(heard, 0, seconds)
+        ends = np.maximum.accumulate(np.interp([p.end for p in model.phones], model.times, heard))
         segments, start = [Segment(SILENCE, 0.0, float(heard[0]))], float(heard[0])
         for phone, end in zip(model.phones, ends, strict=True):
             if phone.symbol != SILENCE or 0 < phone.start < model.phones[-1].start:
                 segments.append(Segment(phone.symbol, start, float(end)))
                 start = float(end)
-        return [*segments, Segment(SILENCE, start, seconds)]
+        segments.append(Segment(SILENCE, start, seconds))
+        return [segment for segment in segments if segment.start < segment.end]
 
     def visemes(self, clip: Clip) -> list[Segment]:
         """The mouth shapes of a prepared clip, by its transferred phones."""

@@ -165,6 +165,19 @@ def test_a_missing_or_empty_folder_says_what_was_expected(tmp_path: Path, make, 
         make(str(tmp_path / "empty"))
 
 
+def test_ravdess_phones_stay_inside_a_recording_without_pauses(tmp_path: Path) -> None:
+    name = "03-01-05-02-01-01-01"
+    sound(tmp_path / "ravdess" / "Actor_01" / f"{name}.wav", seconds=1.5)
+    corpus = Ravdess(root=str(tmp_path / "ravdess"), cache=str(tmp_path / "cache"))
+    (clip,) = corpus.clips()
+    corpus.prepare(clip)
+    phones = corpus.phones(clip)
+    assert phones[0].start == 0
+    assert phones[-1].end == len(clip.waveform) / 16000
+    assert all(phone.start < phone.end for phone in phones)
+    assert all(a.end == b.start for a, b in pairwise(phones))
+
+
 @pytest.mark.parametrize("inner", ["", "Audio_Speech_Actors_01-24/"])
 def test_ravdess_reads_its_names(tmp_path: Path, inner: str) -> None:
     singing = "03-02-06-02-02-01-02"
