@@ -18,7 +18,7 @@ from benchmark.data.preprocess.decoder import shared_decoder
 from benchmark.records import FULL, read_manifest
 from benchmark.study import Study, StudyConfig
 
-PICTURE = Path("docs/overview.png")
+PICTURE = Path("docs/overview.jpg")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     width = min(row.shape[1] for row in rows)
     sheet = np.concatenate([row[:, :width] for row in rows])
     PICTURE.parent.mkdir(exist_ok=True)
-    cv2.imwrite(str(PICTURE), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    cv2.imwrite(str(PICTURE), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
     print(PICTURE)
     return 0
 
