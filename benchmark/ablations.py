@@ -75,6 +75,13 @@ ABLATIONS: tuple[Ablation, ...] = (
         overrides=("method.align._target_=models.face3d.alignment.SimilarityAlignment",),
         asks="Is a similarity in the image enough to put the predicted face under the target's head pose?",
     ),
+    Ablation(
+        name="told_emotion",
+        label="told the emotion",
+        overrides=("method.emotion_from=label",),
+        asks="How much is lost by hearing the emotion in speech instead of being told its label?",
+        needs_emotions=True,
+    ),
 )
 """Every ablation there is, in the order of the tables."""
 
