@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import Settings
+from benchmark.data.corpus import Split
 from benchmark.data.items import CONDITIONS, Item
 from benchmark.metrics.metric import METRICS, info
 from benchmark.plan import Cell, Job, Plan
@@ -212,8 +213,12 @@ def _provenance(settings: Settings, plan: Plan) -> dict[str, Any]:
             "items": dict(settings.items),
             "metrics": {k: v for k, v in settings.metrics.items() if k != "inception_weights"},
         },
-        "selection": "Weights were selected on validation sentences, never on test clips.",
+        "selection": f"Weights were selected on {_held_out(split)}, never on test clips.",
     }
+
+
+def _held_out(split: Split) -> str:
+    return "validation sentences" if split.validation_by_sentence else "other takes of a training sentence"
 
 
 def _others(settings: Settings) -> list[str]:

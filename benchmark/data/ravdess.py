@@ -60,7 +60,10 @@ class Ravdess(Recordings):
     """The recordings at `root`. The default subject is the speaker with the most, the first by number."""
 
     name = "ravdess"
-    description = "RAVDESS speech: two English sentences spoken by actors (Livingstone & Russo, 2018)."
+    description = (
+        "RAVDESS speech: two English sentences spoken by actors (Livingstone & Russo, 2018); phone times "
+        "transferred from synthesised speech by dynamic time warping."
+    )
     emotions = tuple(sorted(EMOTIONS))
     has_frames = False
     has_landmarks = False
