@@ -16,8 +16,8 @@ from models.rendering.edges import EdgeSketch, face_mask
 from models.rendering.generator import HISTORY
 from models.types import CROP_SIZE, Clip
 
-MOUTH_MARGIN = 1.35
-"""How far around the lips a mistake counts as one of the mouth."""
+MARGIN = 1.35
+"""How far around the lips or an eye, from their middle, a mistake counts as one of theirs."""
 
 
 def resized(frames: np.ndarray, size: int) -> np.ndarray:
@@ -33,14 +33,29 @@ def unit(array: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array)).float().div_(255)
 
 
-def importance(landmarks: np.ndarray, size: int, face: float, mouth: float) -> np.ndarray:
-    """(1, size, size) float32 weights of pixels: 1, plus `face` in the face, plus `mouth` around the lips."""
-    weight = np.ones((size, size), np.float32) + face * (face_mask(landmarks, size) > 0)
-    lips = landmarks[layout_of(landmarks).region("outer_mouth")] * (size / CROP_SIZE)
-    around = lips.mean(0) + MOUTH_MARGIN * (lips - lips.mean(0))
+def importance(
+    landmarks: np.ndarray,
+    size: int,
+    *,
+    plain: float = 1.0,
+    face: float = 0.0,
+    mouth: float = 0.0,
+    eyes: float = 0.0,
+) -> np.ndarray:
+    """(1, size, size) float32 weights of pixels: `plain`, and more in the face, around lips and eyes."""
+    layout = layout_of(landmarks)
+    weight = plain + face * (face_mask(landmarks, size) > 0).astype(np.float32)
+    for points, extra in ((layout.region("outer_mouth"), mouth), (layout.eye_a, eyes), (layout.eye_b, eyes)):
+        weight += extra * _around(landmarks[list(points)] * (size / CROP_SIZE), size)
+    return weight[None].astype(np.float32)
+
+
+def _around(points: np.ndarray, size: int) -> np.ndarray:
+    """(size, size) uint8, 1 within the points' hull widened by `MARGIN`."""
+    widened = points.mean(0) + MARGIN * (points - points.mean(0))
     region = np.zeros((size, size), np.uint8)
-    cv2.fillConvexPoly(region, cv2.convexHull(np.round(around).astype(np.int32)), (1,))
-    return (weight + mouth * region)[None].astype(np.float32)
+    cv2.fillConvexPoly(region, cv2.convexHull(np.round(widened).astype(np.int32)), (1,))
+    return region
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,7 @@ class WindowSampler:
     """Share of windows whose history is damaged."""
     face: float
     mouth: float
+    eyes: float
     warm_up: int
 
     def __call__(self, rng: np.random.Generator) -> Windows:
@@ -129,7 +145,8 @@ class WindowSampler:
         if rng.random() < self.damaged:
             history = damage(history, rng)
         size = sequence.frames.shape[-1]
-        weights = [importance(sequence.landmarks[k], size, self.face, self.mouth) for k in drawn]
+        extra = {"face": self.face, "mouth": self.mouth, "eyes": self.eyes}
+        weights = [importance(sequence.landmarks[k], size, **extra) for k in drawn]
         return (
             unit(sequence.conditions[np.concatenate([shown, warm_up, drawn])]),
             history,

@@ -167,12 +167,13 @@ class RendererStage(Stage):
         learning_rate, discriminator_learning_rate: of Adam with betas (0.5, 0.999).
         loss: weights of the generator's terms: recon, drawn_recon, flow_warp, image_gan, image_features,
             motion_gan, motion_features (with strides), perceptual (with weights).
-        face, mouth: extra weight of pixels within the face and around the lips in reconstruction.
+        face, mouth, eyes: extra weight of pixels in the face, around the lips and around the eyes in
+            reconstruction.
         still, damaged, warm_up: see `WindowSampler`.
         max_clips: training clips used, spread evenly over those there are; None for all.
         clip_frames: frames used of each clip, from its start; None for all.
         validate_every, validation_clips: steps between validations, and clips rolled out in each.
-        select_by: validation value that picks the final weights: recon, mouth, face or dissimilarity.
+        select_by: validation value that picks the final weights: recon, face, mouth, eyes or dissimilarity.
         perceptual_weights: path of VGG-19 weights, or None for no perceptual term.
         judge_drawn: whether the image head's raw drawing is judged too, as in vid2vid.
     """
@@ -199,6 +200,7 @@ class RendererStage(Stage):
         loss: Mapping[str, float],
         face: float = 1.0,
         mouth: float = 4.0,
+        eyes: float = 4.0,
         still: float = 0.3,
         damaged: float = 0.5,
         warm_up: int = 8,
@@ -228,7 +230,7 @@ class RendererStage(Stage):
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
         self.loss = dict(loss)
-        self.face, self.mouth = face, mouth
+        self.extra = {"face": face, "mouth": mouth, "eyes": eyes}
         self.still, self.damaged, self.warm_up = still, damaged, warm_up
         self.max_clips = max_clips
         self.clip_frames = clip_frames
@@ -283,8 +285,7 @@ class RendererStage(Stage):
             steps=self.rollout,
             still=self.still,
             damaged=self.damaged,
-            face=self.face,
-            mouth=self.mouth,
+            **self.extra,
             warm_up=self.warm_up,
         )
         run.fit(
@@ -315,14 +316,15 @@ class RendererStage(Stage):
         made = renderer.run(sequence.conditions, sequence.conditions[0], sequence.frames[0])
         predicted, real = unit(made.transpose(0, 3, 1, 2)), unit(sequence.frames)
 
-        def weights(plain: float, face: float, mouth: float) -> Tensor:
-            maps = [importance(x, self.sizes.size, face, mouth) for x in sequence.landmarks]
-            return torch.from_numpy(np.stack(maps)) - (1 - plain)
+        def error(**weights: float) -> float:
+            maps = [importance(x, self.sizes.size, **weights) for x in sequence.landmarks]
+            return float(weighted_l1(predicted, real, torch.from_numpy(np.stack(maps))))
 
         return {
-            "recon": float(weighted_l1(predicted, real, weights(1, self.face, self.mouth))),
-            "face": float(weighted_l1(predicted, real, weights(0, 1, 0))),
-            "mouth": float(weighted_l1(predicted, real, weights(0, 0, 1))),
+            "recon": error(**self.extra),
+            "face": error(plain=0, face=1),
+            "mouth": error(plain=0, mouth=1),
+            "eyes": error(plain=0, eyes=1),
             "dissimilarity": float(dissimilarity(predicted, real)),
         }
 

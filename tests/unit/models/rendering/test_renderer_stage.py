@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.rendering.renderer import Renderer
-from models.rendering.sequences import damage
+from models.rendering.sequences import damage, importance
 from models.rendering.stage import RendererStage, Schedule, triples
 from models.types import Portrait
 
@@ -148,3 +148,20 @@ def test_damage_changes_frames_a_little_and_repeats():
     first, second = (damage(frames, np.random.default_rng(5)) for _ in range(2))
     assert torch.equal(first, second)
     assert 0 < (first - frames).abs().mean() < 0.3
+
+
+def test_mistakes_at_lips_and_eyes_weigh_more(puppets):
+    points = puppets.validation[0].landmarks[0]
+    size = 64
+    weight = importance(points, size, face=2.0, mouth=3.0, eyes=5.0)[0]
+
+    def at(indices) -> float:
+        x, y = (points[list(indices)].mean(0) * size / 256).astype(int)
+        return float(weight[y, x])
+
+    assert at(range(48, 60)) == 6
+    assert at(range(36, 42)) == at(range(42, 48)) == 8
+    assert at([27]) == 3, "the bridge of the nose"
+    assert weight[0, 0] == 1
+    only_eyes = importance(points, size, plain=0.0, eyes=1.0)[0]
+    assert 0 < only_eyes.mean() < 0.05
