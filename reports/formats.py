@@ -108,25 +108,28 @@ def join(*parts: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs table; needs `\\usepackage{booktabs}` and nothing else."""
+    """A booktabs table with values above their intervals; needs `\\usepackage{booktabs}` and nothing else.
+
+    As wide as two columns of a paper in two columns: use `table*` there.
+    """
     count = len(table.columns)
     body: list[str] = []
-    kind = table.rows[0].kind if table.rows else ""
-    for row in table.rows:
-        if row.kind != kind:
-            body.append(r"\midrule")
-            kind = row.kind
+    for before, row in zip([None, *table.rows], table.rows, strict=False):
+        if before is not None:
+            body.append(r"\addlinespace" if row.kind == before.kind else r"\midrule")
         body.append(_latex_row(row, count))
     return "\n".join(
         [
-            r"% needs \usepackage{booktabs}",
+            r"% needs \usepackage{booktabs}; in two columns, write table* for table",
             r"\begin{table}",
             r"\centering",
+            r"\footnotesize",
+            r"\setlength{\tabcolsep}{3pt}",
             rf"\caption{{{_tex(table.caption)}}}",
             rf"\label{{tab:{_tex_label(table.name)}}}",
             rf"\begin{{tabular}}{{l{'r' * count}}}",
             r"\toprule",
-            " & ".join(["", *(_tex(c) for c in table.columns)]).strip() + r" \\",
+            " & ".join(["", *map(_tex_head, table.columns)]).strip() + r" \\",
             r"\midrule",
             *body,
             r"\bottomrule",
@@ -145,7 +148,20 @@ def _latex_row(row: Row, count: int) -> str:
 
 def _tex_cell(cell: Cell) -> str:
     value = rf"\textbf{{{_tex(cell.value)}}}" if cell.bold else _tex(cell.value)
-    return join(value + _tex(cell.marks), _tex(cell.spread), _tex(cell.remark))
+    return _stacked(value + _tex(cell.marks), _tex(cell.spread), _tex(cell.remark))
+
+
+def _tex_head(text: str) -> str:
+    name, bracket, unit = text.partition(" (")
+    return _stacked(_tex(name), _tex(bracket.strip() + unit))
+
+
+def _stacked(*lines: str) -> str:
+    """LaTeX texts below each other in one cell."""
+    lines = tuple(line for line in lines if line)
+    if len(lines) == 1:
+        return lines[0]
+    return r"\begin{tabular}{@{}r@{}}" + r"\\ ".join(lines) + r"\end{tabular}"
 
 
 _TEX = {
