@@ -11,8 +11,9 @@ DONE, USAGE, FAILED_CELLS, STORAGE = 0, 2, 3, 4
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
 """Exit code by signal. SIGUSR1 is what clusters send before they take a machine away."""
 
-STORAGE_ERRNOS = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EFBIG}
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+STORAGE_ERRNOS = NO_SPACE | frozenset(
+    {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EFBIG}
 )
 
 
@@ -63,7 +64,7 @@ class Interrupted(BaseException):
 
 def storage_error(error: OSError, doing: str) -> StorageError:
     """The clear form of an OSError met while `doing` something."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in NO_SPACE:
         return StorageError(f"no space left while {doing}: free some and run the same command again")
     reason = error.strerror or str(error)
     return StorageError(

@@ -18,9 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.errors import StorageError
-
-FULL = (errno.ENOSPC, errno.EDQUOT)
+from benchmark.errors import NO_SPACE, StorageError
 
 
 def holds(directory: Path, *names: str) -> bool:
@@ -140,6 +138,6 @@ def _sync_folder(path: Path) -> None:
 
 
 def _explain(error: OSError, directory: Path) -> str:
-    if error.errno in FULL:
+    if error.errno in NO_SPACE:
         return f"no space left while writing {directory}: free some, or set cache to a folder on another disk"
     return f"cannot write {directory}: {error.strerror or error}; set cache to a folder that can be written"

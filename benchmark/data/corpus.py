@@ -254,16 +254,14 @@ def _held_out(own: Sequence[Clip], emotions: Sequence[str], wanted: _Held) -> tu
     """The test and the validation sentences; what one kind lacks is taken from the other."""
     shared = set(shared_sentences(own, emotions)) if emotions else set()
     other = {c.sentence for c in own} - shared
-    # One shared sentence must remain, or there is nothing to pair.
-    test = _chosen(shared, other, wanted.test_shared, wanted.test_other, spare=1)
-    validation = _chosen(
-        shared - test, other - test, wanted.validation_shared, wanted.validation_other, spare=1
-    )
+    test = _chosen(shared, other, wanted.test_shared, wanted.test_other)
+    validation = _chosen(shared - test, other - test, wanted.validation_shared, wanted.validation_other)
     return test, validation
 
 
-def _chosen(shared: set[str], other: set[str], from_shared: int, from_other: int, *, spare: int) -> set[str]:
-    lacking = max(from_shared - max(len(shared) - spare, 0), 0)
+def _chosen(shared: set[str], other: set[str], from_shared: int, from_other: int) -> set[str]:
+    # One shared sentence must remain, or there is nothing to pair.
+    lacking = max(from_shared - max(len(shared) - 1, 0), 0)
     from_shared, from_other = from_shared - lacking, from_other + lacking
     lacking = max(from_other - len(other), 0)
     from_shared, from_other = from_shared + lacking, from_other - lacking

@@ -105,8 +105,8 @@ class Grid(Recordings):
         require_files("GRID", self._root, tuple(whole.values()), EXPECTED)
         most = max(Counter(map(self._speaker, whole.values())).values())
         self._pieces = pieces or (1 if most >= ENOUGH else PIECES)
-        self._files = {part.name: whole[part.of] for part in self._parts(whole)}
         self._part = {part.name: part for part in self._parts(whole)}
+        self._files = {name: whole[part.of] for name, part in self._part.items()}
         self.default_subject = fullest_speaker(self.clips(), ENOUGH if self._pieces == 1 else 0)
         if self._pieces > 1:
             why = f"no speaker has {ENOUGH}" if pieces is None else "data.pieces asks for it"

@@ -21,11 +21,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 import benchmark
-from benchmark.data.clip_store import FULL
 from benchmark.data.preprocess.audio import Sound, read_sound
 from benchmark.data.preprocess.media import MediaError
 from benchmark.data.preprocess.video import Video, write_frames
-from benchmark.errors import StorageError
+from benchmark.errors import NO_SPACE, StorageError
 
 MEMORY_BYTES = 3 * 2**30
 """Address space of the child; PyAV, NumPy and SoundFile map about 1 GB before they read anything."""
@@ -191,7 +190,7 @@ def _answer(request: dict[str, Any], scratch: BinaryIO, progress: Any) -> dict[s
     except MemoryError:
         return {"outcome": "refused", "message": f"{path}: decoding needs more memory than allowed"}
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in NO_SPACE:
             return {"outcome": "storage"}
         return {"outcome": "refused", "message": f"{path}: cannot be read: {error.strerror or error}"}
     return {"outcome": "done", "value": value}
