@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-DONE, USAGE, FAILED_CELLS, STORAGE = 0, 2, 3, 4
+from models.errors import NO_SPACE, USAGE, StorageError, UserError
+
+FAILED_CELLS = 3
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
 """Exit code by signal. SIGUSR1 is what clusters send before they take a machine away."""
 
-NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 STORAGE_ERRNOS = NO_SPACE | frozenset(
     {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EFBIG}
 )
 
 
-class BenchmarkError(Exception):
-    """Something the user can act on: what was expected, what came, what to do."""
+class BenchmarkError(UserError):
+    """Something that fails a cell, or the whole run."""
 
     exit_code = FAILED_CELLS
 
@@ -27,12 +26,6 @@ class ConfigError(BenchmarkError):
     """A command line or configuration that cannot be run."""
 
     exit_code = USAGE
-
-
-class StorageError(BenchmarkError):
-    """Something could not be written or read; what was there before is as it was."""
-
-    exit_code = STORAGE
 
 
 class StageError(BenchmarkError):
@@ -62,29 +55,6 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
-def storage_error(error: OSError, doing: str) -> StorageError:
-    """The clear form of an OSError met while `doing` something."""
-    if error.errno in NO_SPACE:
-        return StorageError(f"no space left while {doing}: free some and run the same command again")
-    reason = error.strerror or str(error)
-    return StorageError(
-        f"storage fault while {doing}: {reason}; run the same command again once it is mended"
-    )
-
-
-@contextmanager
-def storage_faults(doing: str) -> Iterator[None]:
-    """Turn an OSError into its clear form.
-
-    Raises:
-        StorageError: instead of the OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(error, doing) from error
-
-
 def is_storage_fault(error: BaseException) -> bool:
     """Whether an error, or what caused it, is the disk's and not the stage's."""
     seen: set[int] = set()
@@ -101,5 +71,5 @@ def one_line(error: BaseException) -> str:
     """Type and message in one line of at most 300 characters."""
     text = " ".join(str(error).split())
     name = type(error).__name__
-    line = text if isinstance(error, BenchmarkError) and text else f"{name}: {text}" if text else name
+    line = text if isinstance(error, UserError) and text else f"{name}: {text}" if text else name
     return line if len(line) <= 300 else line[:297] + "..."

@@ -9,13 +9,13 @@ from typing import Any
 
 from benchmark import config
 from benchmark.config import Settings
-from benchmark.errors import StorageError
 from benchmark.plan import Job, Plan
 from benchmark.progress import Display, Estimates
 from benchmark.records import write_text
 from benchmark.study import StudyConfig
 from benchmark.training.stage_cache import past_seconds
 from benchmark.workers import Done, Failed, Pool, Progressed, Refused, Said, WorkerSetup
+from models.errors import StorageError
 
 MAX_REFUSALS = 2
 """How often the same job may send the same input back before it fails."""

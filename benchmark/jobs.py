@@ -17,13 +17,14 @@ from benchmark import scoring
 from benchmark.config import instantiate
 from benchmark.data.corpus import CorpusError
 from benchmark.data.items import Item, to_request
-from benchmark.errors import Interrupted, StageError, UnusableInput, storage_error
+from benchmark.errors import Interrupted, StageError, UnusableInput
 from benchmark.plan import Job
 from benchmark.seeding import derive_seed, generator, torch_generator
 from benchmark.study import Study
 from benchmark.training.loop import Loop
 from benchmark.training.stage_cache import StageFolder
 from models.artefacts import save_arrays
+from models.errors import InputError, storage_error
 from models.method import Method, Training
 from models.types import Prediction, Request
 
@@ -188,12 +189,12 @@ def _prepare(job: Job, around: Surroundings) -> None:
     """
     study = around.study
     wanted = {clip.id: clip for clip in study.clips}
-    refused: dict[str, CorpusError] = {}
+    refused: dict[str, InputError] = {}
     for number, identity in enumerate(job.payload["clips"], start=1):
         clip = wanted[identity]
         try:
             study.corpus.prepare(clip, frames=clip.filmed)
-        except CorpusError as error:
+        except InputError as error:
             refused[identity] = error
         around.progress(number, len(job.payload["clips"]))
     if refused:

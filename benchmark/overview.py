@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from benchmark.config import load
-from benchmark.data.preprocess.decoder import shared_decoder
 from benchmark.records import FULL, read_manifest
 from benchmark.study import Study, StudyConfig
+from models.preprocess.decoder import shared_decoder
 
 PICTURE = Path("docs/overview.jpg")
 

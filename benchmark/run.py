@@ -65,12 +65,13 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
 
 def _guarded(arguments: Sequence[str], search_path: Sequence[str]) -> int:
     from benchmark.config import load
-    from benchmark.errors import STORAGE, USAGE, BenchmarkError, is_storage_fault, one_line
+    from benchmark.errors import is_storage_fault, one_line
     from benchmark.records import RecordsError
+    from models.errors import STORAGE, USAGE, UserError
 
     try:
         return _run(load(arguments, search_path))
-    except BenchmarkError as error:
+    except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
     except RecordsError as error:
@@ -84,11 +85,11 @@ def _guarded(arguments: Sequence[str], search_path: Sequence[str]) -> int:
 
 
 def _run(settings) -> int:
-    from benchmark.errors import storage_faults
     from benchmark.execute import do_jobs, failed_cells
     from benchmark.plan import make_plan, needed_jobs
     from benchmark.results import mirror_jobs, report, summary, write_results, writing
     from benchmark.study import Study, StudyConfig
+    from models.errors import storage_faults
 
     study = Study(StudyConfig.of(settings))
     plan = make_plan(settings, study)

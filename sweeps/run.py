@@ -12,16 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import (
     FAILED_CELLS,
-    STORAGE,
-    BenchmarkError,
     ConfigError,
     Interrupted,
-    StorageError,
     is_storage_fault,
     one_line,
 )
 from benchmark.signals import exit_code, run_and_exit, signals_interrupt, tell_stopped
 from benchmark.workers import one_thread
+from models.errors import STORAGE, StorageError, UserError
 
 if TYPE_CHECKING:
     from sweeps.objective import Objective
@@ -133,7 +131,7 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
     except Interrupted as stop:
         tell_stopped(stop)
         return exit_code(stop.signum)
-    except BenchmarkError as error:
+    except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
     except Exception as error:

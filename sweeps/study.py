@@ -16,8 +16,9 @@ from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
-from benchmark.errors import ConfigError, StorageError
+from benchmark.errors import ConfigError
 from benchmark.seeding import derive_seed
+from models.errors import StorageError
 
 MAX_DEATHS = 3
 """A trial whose process died this often has failed."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.errors import NO_SPACE, StorageError
+from models.errors import NO_SPACE, StorageError
 
 
 def holds(directory: Path, *names: str) -> bool:

@@ -18,14 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.errors import USAGE, BenchmarkError
+from models.errors import InputError
 from models.types import Clip
 
 
-class CorpusError(BenchmarkError):
+class CorpusError(InputError):
     """A corpus that cannot be used as asked: what was expected, what came, what to do."""
-
-    exit_code = USAGE
 
 
 class Corpus(ABC):

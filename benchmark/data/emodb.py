@@ -20,9 +20,6 @@ import numpy as np
 
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
-from benchmark.data.preprocess.audio import RESAMPLER
-from benchmark.data.preprocess.decoder import shared_decoder
-from benchmark.data.preprocess.pipeline import whole_frames
 from benchmark.data.recordings import (
     Recordings,
     Segment,
@@ -33,6 +30,9 @@ from benchmark.data.recordings import (
 )
 from benchmark.data.synthetic.visemes import SILENCE, sampa_viseme
 from models.audio.framing import SAMPLE_RATE
+from models.preprocess.audio import RESAMPLER
+from models.preprocess.decoder import shared_decoder
+from models.preprocess.pipeline import whole_frames
 from models.types import Clip
 
 VERSION = 2

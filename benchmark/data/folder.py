@@ -19,11 +19,6 @@ import numpy as np
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
 from benchmark.data.parametric import synthetic_heads
-from benchmark.data.preprocess.audio import RESAMPLER
-from benchmark.data.preprocess.decoder import shared_decoder
-from benchmark.data.preprocess.faces import FaceDetector
-from benchmark.data.preprocess.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from benchmark.data.preprocess.pipeline import Preprocess, whole_frames
 from benchmark.data.recordings import (
     Recordings,
     fullest_speaker,
@@ -31,6 +26,11 @@ from benchmark.data.recordings import (
     require_files,
     require_folder,
 )
+from models.preprocess.audio import RESAMPLER
+from models.preprocess.decoder import shared_decoder
+from models.preprocess.faces import FaceDetector
+from models.preprocess.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from models.preprocess.pipeline import Preprocess, whole_frames
 from models.types import MEAD_EMOTIONS, Clip
 
 VERSION = 1

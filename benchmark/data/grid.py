@@ -23,8 +23,6 @@ import numpy as np
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
 from benchmark.data.parametric import synthetic_heads
-from benchmark.data.preprocess.faces import FaceDetector
-from benchmark.data.preprocess.pipeline import Preprocess
 from benchmark.data.recordings import (
     ENOUGH,
     Recordings,
@@ -35,6 +33,8 @@ from benchmark.data.recordings import (
     require_folder,
 )
 from models.audio.framing import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
+from models.preprocess.faces import FaceDetector
+from models.preprocess.pipeline import Preprocess
 from models.types import Clip
 
 VERSION = 1

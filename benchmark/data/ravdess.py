@@ -18,9 +18,6 @@ import numpy as np
 
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
-from benchmark.data.preprocess.audio import RESAMPLER
-from benchmark.data.preprocess.decoder import shared_decoder
-from benchmark.data.preprocess.pipeline import whole_frames
 from benchmark.data.recordings import (
     Recordings,
     Segment,
@@ -35,6 +32,9 @@ from benchmark.data.synthetic.visemes import SILENCE, misaki_viseme
 from models.audio.dtw import dtw_path
 from models.audio.framing import SAMPLE_RATE, row_seconds
 from models.audio.mfcc import mfcc
+from models.preprocess.audio import RESAMPLER
+from models.preprocess.decoder import shared_decoder
+from models.preprocess.pipeline import whole_frames
 from models.types import Clip
 
 VERSION = 2

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.data.corpus import Corpus, CorpusError
-from benchmark.errors import storage_faults
 from benchmark.records import write_text
+from models.errors import InputError, storage_faults
 from models.types import Clip
 
 
@@ -129,7 +129,7 @@ def naming(clip: Clip) -> Iterator[None]:
     """Put the clip's id before whatever is wrong with its media."""
     try:
         yield
-    except CorpusError as error:
+    except InputError as error:
         raise CorpusError(f"clip {clip.id}: {error}") from error
 
 

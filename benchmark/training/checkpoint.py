@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from benchmark.errors import StorageError, storage_error
+from models.errors import StorageError, storage_error
 
 KEEP = 2
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from benchmark.ablations import ABLATIONS
-from benchmark.data.preprocess.decoder import shared_decoder
 from benchmark.records import FULL, read_manifest, read_records
+from models.preprocess.decoder import shared_decoder
 from reports.paper import build_report
 
 ROOT = Path(__file__).resolve().parents[2]

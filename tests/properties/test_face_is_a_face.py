@@ -5,17 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmark.data.corpus import CorpusError
 from benchmark.data.synthetic import face, motion
 from benchmark.data.synthetic.render import Renderer
+from models.errors import InputError
 from models.types import CROP_SIZE, MEAD_EMOTIONS
 
 pytest.importorskip("ai_edge_litert", reason="the judge runs on ai-edge-litert")
-from benchmark.data.preprocess.facemesh import FaceMesh, find_models
+from models.preprocess.facemesh import FaceMesh, find_models
 
 try:
     find_models(None)
-except CorpusError as error:
+except InputError as error:
     pytest.skip(f"the judge's networks are not installed: {error}", allow_module_level=True)
 
 SIZE = 128

@@ -15,7 +15,8 @@ import pytest
 
 from benchmark.data import clip_store
 from benchmark.data.clip_store import holds, publish
-from benchmark.errors import StorageError, is_storage_fault
+from benchmark.errors import is_storage_fault
+from models.errors import StorageError
 
 ARRAYS = {
     "waveform": np.linspace(-1, 1, 1600, dtype=np.float32),

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.errors import Interrupted, NonFiniteLoss, StageError, StorageError
+from benchmark.errors import Interrupted, NonFiniteLoss, StageError
 from benchmark.training.checkpoint import load_checkpoint, save_checkpoint
 from benchmark.training.loop import Loop
+from models.errors import StorageError
 from models.method import Player, Training
 
 torch.set_num_threads(1)

@@ -15,11 +15,11 @@ from benchmark.data.corpus import CorpusError, split_corpus
 from benchmark.data.emodb import EmoDB, read_xlabel
 from benchmark.data.folder import Folder, read_table
 from benchmark.data.grid import Grid, spoken_words
-from benchmark.data.preprocess.faces import Given
 from benchmark.data.ravdess import Ravdess
 from benchmark.data.recordings import fullest_speaker
-from benchmark.errors import BenchmarkError
 from benchmark.run import main
+from models.errors import StorageError
+from models.preprocess.faces import Given
 from models.types import MEAD_EMOTIONS, Clip
 from tests.conftest import SHARED_DATA
 
@@ -344,7 +344,7 @@ def test_no_space_for_the_digests(emodb: EmoDB, tmp_path: Path, monkeypatch: pyt
     root, cache = str(tmp_path / "emodb"), str(tmp_path / "other")
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(BenchmarkError, match=r"no space left while writing .*digests"):
+        with pytest.raises(StorageError, match=r"no space left while writing .*digests"):
             EmoDB(root=root, cache=cache).identity()
     assert not list((tmp_path / "other" / "digests").iterdir())
     assert EmoDB(root=root, cache=cache).identity() == emodb.identity()

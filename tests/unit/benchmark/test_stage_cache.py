@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from benchmark.errors import StorageError
 from benchmark.training.stage_cache import StageFolder, past_seconds, stage_id
+from models.errors import StorageError
 
 RECIPE = {
     "target": "models.x.Y",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark.data.corpus import CorpusError
+from models.errors import InputError
 
 WEIGHTS = ("2DFAN4-11f355bf06.pth.tar", "s3fd-619a316812.pth")
 """Files in torch hub's `checkpoints` folder; their names carry the beginning of their SHA-256."""
@@ -24,7 +24,7 @@ class FaceAlignment:
     """Landmarks by face-alignment on the CPU.
 
     Raises:
-        CorpusError: on first use, where a weight file is missing.
+        InputError: on first use, where a weight file is missing.
     """
 
     name = "face_alignment"
@@ -54,9 +54,9 @@ class FaceAlignment:
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         missing = [name for name in WEIGHTS if not (folder / name).is_file()]
         if missing:
-            raise CorpusError(
+            raise InputError(
                 f"face_alignment needs {' and '.join(missing)} in {folder}: put them there, or use "
-                "data/detector=facemesh"
+                "the detector FaceMesh"
             )
 
 

@@ -18,14 +18,14 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from benchmark.data.preprocess.media import (
+from models.audio.framing import FRAMES_PER_SECOND
+from models.preprocess.media import (
     MAX_FRAME_PIXELS,
     MAX_SECONDS,
     MAX_VIDEO_BYTES,
     MediaError,
     seconds,
 )
-from models.audio.framing import FRAMES_PER_SECOND
 
 MAX_GAP = 0.5
 """Seconds without a picture that are accepted as a low frame rate rather than as missing video."""

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmark.data.corpus import CorpusError
+from models.errors import InputError
 from models.landmarks.topology import IBUG68
 
 POINTS = IBUG68.num_points
@@ -48,13 +48,13 @@ class Given:
         """The landmark file of a recording.
 
         Raises:
-            CorpusError: there is none.
+            InputError: there is none.
         """
         for suffix in self.SUFFIXES:
             if media.with_suffix(suffix).is_file():
                 return media.with_suffix(suffix)
         names = ", ".join(media.with_suffix(suffix).name for suffix in self.SUFFIXES)
-        raise CorpusError(f"{media}: no landmarks beside it: expected {names}; or set another detector")
+        raise InputError(f"{media}: no landmarks beside it: expected {names}; or set another detector")
 
     def __call__(self, frames: np.ndarray, media: Path | None = None) -> np.ndarray:
         if media is None:
@@ -67,11 +67,11 @@ class Given:
                 rows = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
             rows = np.asarray(rows, np.float32)
         except (ValueError, EOFError) as error:
-            raise CorpusError(f"{path}: cannot be read as landmarks: {error}") from error
+            raise InputError(f"{path}: cannot be read as landmarks: {error}") from error
         if rows.ndim == 2 and rows.shape[1] == 2 * POINTS:
             rows = rows.reshape(-1, POINTS, 2)
         if rows.shape != (len(frames), POINTS, 2):
-            raise CorpusError(
+            raise InputError(
                 f"{path}: landmarks of shape {rows.shape}; expected {(len(frames), POINTS, 2)}, one row for "
                 "each frame at 25 fps"
             )

@@ -14,10 +14,10 @@ import pytest
 import scipy.signal
 import soundfile
 
-from benchmark.data.preprocess.decoder import Decoder
-from benchmark.data.preprocess.media import MediaError
-from benchmark.errors import StorageError
 from models.audio.mfcc import mfcc
+from models.errors import StorageError
+from models.preprocess.decoder import Decoder
+from models.preprocess.media import MediaError
 
 _spec = importlib.util.spec_from_file_location("media_files", Path(__file__).with_name("media_files.py"))
 assert _spec is not None

@@ -13,13 +13,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmark.data.corpus import CorpusError
-from benchmark.data.preprocess.audio import RESAMPLER
-from benchmark.data.preprocess.decoder import shared_decoder
-from benchmark.data.preprocess.faces import FaceDetector
 from models.audio.framing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.errors import InputError
 from models.landmarks.alignment import TEMPLATE, apply, similarity
 from models.landmarks.topology import IBUG68
+from models.preprocess.audio import RESAMPLER
+from models.preprocess.decoder import shared_decoder
+from models.preprocess.faces import FaceDetector
 from models.types import CROP_SIZE
 
 VERSION = 1
@@ -66,7 +66,7 @@ class Preprocess:
             scratch: folder for the decoded video, which is as large as it is uncompressed.
 
         Raises:
-            CorpusError: the file cannot be used, or shows no face.
+            InputError: the file cannot be used, or shows no face.
         """
         decoder = shared_decoder()
         track = decoder.sound(sound or media)
@@ -75,7 +75,7 @@ class Preprocess:
         waveform = fit_sound(track.waveform, start, len(pictures), media)
         landmarks = self.detector(pictures, media)
         if not np.isfinite(landmarks).all((1, 2)).any():
-            raise CorpusError(f"{media}: no face found in any of its {len(pictures)} frames")
+            raise InputError(f"{media}: no face found in any of its {len(pictures)} frames")
         matrix = portrait_similarity(landmarks)
         return {
             "waveform": waveform,
@@ -88,13 +88,13 @@ def fit_sound(waveform: np.ndarray, start: float, frames: int, media: Path) -> n
     """The sound moved to start with the video and made exactly as long, with zeros where there is none.
 
     Raises:
-        CorpusError: they differ by more than cameras explain.
+        InputError: they differ by more than cameras explain.
     """
     offset = round(start * SAMPLE_RATE)
     moved = np.concatenate([np.zeros(max(0, offset), np.float32), waveform[max(0, -offset) :]])
     length = frames * SAMPLES_PER_FRAME
     if max(abs(offset), abs(len(moved) - length)) > MAX_DIFFERENCE * SAMPLE_RATE:
-        raise CorpusError(
+        raise InputError(
             f"{media}: sound from {start:.2f} s to {len(moved) / SAMPLE_RATE:.2f} s, video from 0 to "
             f"{length / SAMPLE_RATE:.2f} s: they do not belong together"
         )

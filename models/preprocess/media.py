@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from benchmark.data.corpus import CorpusError
+from models.errors import InputError
 
 MAX_SECONDS = 300.0
 """Longest recording read. An utterance lasts seconds; a header that claims hours is a mistake or a bomb."""
@@ -16,7 +16,7 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3", ".m4a", ".aa
 VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v")
 
 
-class MediaError(CorpusError):
+class MediaError(InputError):
     """A recording that cannot be used; the message begins with its path."""
 
 

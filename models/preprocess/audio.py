@@ -16,8 +16,8 @@ import soxr
 from av.container import InputContainer
 from av.error import FFmpegError
 
-from benchmark.data.preprocess.media import MAX_SECONDS, MediaError, seconds
 from models.audio.framing import SAMPLE_RATE
+from models.preprocess.media import MAX_SECONDS, MediaError, seconds
 
 RESAMPLER = "soxr HQ, channels averaged"
 SOUNDFILE_SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff")

