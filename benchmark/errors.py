@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import signal
 
-from models.errors import NO_SPACE, USAGE, StorageError, UserError
+from models.errors import NO_SPACE, StageError, StorageError, UserError
 
-FAILED_CELLS = 3
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
 """Exit code by signal. SIGUSR1 is what clusters send before they take a machine away."""
 
@@ -16,20 +15,8 @@ STORAGE_ERRNOS = NO_SPACE | frozenset(
 )
 
 
-class BenchmarkError(UserError):
-    """Something that fails a cell, or the whole run."""
-
-    exit_code = FAILED_CELLS
-
-
-class ConfigError(BenchmarkError):
+class ConfigError(UserError):
     """A command line or configuration that cannot be run."""
-
-    exit_code = USAGE
-
-
-class StageError(BenchmarkError):
-    """A stage that breaks its contract with the harness."""
 
 
 class UnusableInput(StageError):
@@ -38,10 +25,6 @@ class UnusableInput(StageError):
     def __init__(self, folder: str, reason: str) -> None:
         super().__init__(f"{folder} {reason}")
         self.folder = folder
-
-
-class NonFiniteLoss(BenchmarkError):
-    """A loss term, gradient or validation value that is NaN or infinite."""
 
 
 class Interrupted(BaseException):

@@ -17,15 +17,15 @@ from benchmark import scoring
 from benchmark.config import instantiate
 from benchmark.data.corpus import CorpusError
 from benchmark.data.items import Item, to_request
-from benchmark.errors import Interrupted, StageError, UnusableInput
+from benchmark.errors import Interrupted, UnusableInput
 from benchmark.plan import Job
-from benchmark.seeding import derive_seed, generator, torch_generator
 from benchmark.study import Study
-from benchmark.training.loop import Loop
 from benchmark.training.stage_cache import StageFolder
 from models.artefacts import save_arrays
-from models.errors import InputError, storage_error
+from models.errors import InputError, StageError, storage_error
 from models.method import Method, Training
+from models.seeding import derive_seed, generator, torch_generator
+from models.training.loop import Loop
 from models.types import Prediction, Request
 
 LOG = "log.jsonl"

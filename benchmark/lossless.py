@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from benchmark.errors import StageError
+from models.errors import StageError
 
 
 def save_frames(path: Path, frames: np.ndarray) -> None:

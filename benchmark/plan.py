@@ -14,10 +14,11 @@ from typing import Any
 
 from benchmark.ablations import ablation
 from benchmark.config import MethodConfig, Settings, config_id, instantiate, plain_name
-from benchmark.errors import ConfigError, StageError
+from benchmark.errors import ConfigError
 from benchmark.records import FULL
 from benchmark.study import Study, numerics_fingerprint
 from benchmark.training.stage_cache import StageFolder, digest_of, stage_id
+from models.errors import StageError
 from models.method import Method, Stage
 from models.types import Clip
 

@@ -22,9 +22,9 @@ from benchmark.metrics.frechet import TooFewVectorsError
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import frame_features, score_clip, score_set, set_protocols
 from benchmark.records import WHOLE_SET, write_text
-from benchmark.seeding import generator
 from benchmark.study import Study
 from models.artefacts import load_arrays, save_arrays
+from models.seeding import generator
 from models.types import Prediction
 
 SCORES, JUDGED, FEATURES, LANDMARKS, JUDGE = (

@@ -13,15 +13,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import BenchmarkError, one_line
+from benchmark.errors import one_line
 from benchmark.jobs import LOG, Surroundings
 from benchmark.plan import Job
 from benchmark.records import WHOLE_SET, write_text
 from benchmark.scoring import SCORES
 from benchmark.workers import WorkerSetup
+from models.errors import UserError
 
 
-class TrackingError(BenchmarkError):
+class TrackingError(UserError):
     """The mirror could not be written; results are not touched by that."""
 
 

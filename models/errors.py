@@ -6,7 +6,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-DONE, USAGE, STORAGE = 0, 2, 4
+DONE, USAGE, FAILED, STORAGE = 0, 2, 3, 4
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
@@ -25,6 +25,18 @@ class StorageError(UserError):
     """Something could not be written or read; what was there before is as it was."""
 
     exit_code = STORAGE
+
+
+class StageError(UserError):
+    """A stage that breaks its contract."""
+
+    exit_code = FAILED
+
+
+class NonFiniteLoss(UserError):
+    """A loss term, gradient or validation value that is NaN or infinite."""
+
+    exit_code = FAILED
 
 
 def storage_error(error: OSError, doing: str) -> StorageError:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.config import MethodConfig, Settings, load, target_of
-from benchmark.errors import ConfigError, StageError
+from benchmark.errors import ConfigError
 from benchmark.execute import do_jobs
 from benchmark.jobs import LOG
 from benchmark.plan import Job, Plan, make_plan, needed_jobs
 from benchmark.records import FULL
 from benchmark.study import Study, StudyConfig
+from models.errors import StageError
 from sweeps.spaces import Space
 
 Params = Mapping[str, Any]

@@ -10,16 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import (
-    FAILED_CELLS,
-    ConfigError,
-    Interrupted,
-    is_storage_fault,
-    one_line,
-)
+from benchmark.errors import ConfigError, Interrupted, is_storage_fault, one_line
 from benchmark.signals import exit_code, run_and_exit, signals_interrupt, tell_stopped
 from benchmark.workers import one_thread
-from models.errors import STORAGE, StorageError, UserError
+from models.errors import FAILED, STORAGE, StorageError, UserError
 
 if TYPE_CHECKING:
     from sweeps.objective import Objective
@@ -271,7 +265,7 @@ def _conclude(request: Request, objective: Objective, sweep: Sweep, path: Path) 
             + f", trial {best['trial']}"
         )
         print(f"python -m benchmark.run {shlex.join(_typed(request, summary, best['overrides']))}")
-    return FAILED_CELLS if failed else 0
+    return FAILED if failed else 0
 
 
 def _typed(request: Request, summary: dict[str, Any], overrides: Sequence[str]) -> list[str]:

@@ -17,8 +17,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from benchmark.errors import ConfigError
-from benchmark.seeding import derive_seed
 from models.errors import StorageError
+from models.seeding import derive_seed
 
 MAX_DEATHS = 3
 """A trial whose process died this often has failed."""

@@ -1,1 +1,1 @@
-"""The one training loop, and the stages' identity and cache."""
+"""The identity of stages, and their cache."""

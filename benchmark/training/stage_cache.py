@@ -22,9 +22,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from benchmark.errors import StageError
 from benchmark.records import write_text
-from models.errors import storage_error
+from models.errors import StageError, storage_error
 
 FORMAT = 1
 """Raised whenever the harness itself changes what a stage computes from the same configuration."""

@@ -81,7 +81,7 @@ def test_full_disk_publishes_nothing(
 def test_really_full_disk(tmp_path: Path) -> None:
     code = (
         "import resource, signal, sys, numpy as np; from pathlib import Path\n"
-        "from benchmark.data.clip_store import publish; from benchmark.errors import StorageError\n"
+        "from benchmark.data.clip_store import publish; from models.errors import StorageError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "try: publish(Path(sys.argv[1]) / 'clip', {'frames': np.zeros(1_000_000, np.uint8)})\n"

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.errors import Interrupted, NonFiniteLoss, StageError
-from benchmark.training.checkpoint import load_checkpoint, save_checkpoint
-from benchmark.training.loop import Loop
-from models.errors import StorageError
+from benchmark.errors import Interrupted
+from models.errors import NonFiniteLoss, StageError, StorageError
 from models.method import Player, Training
+from models.training.checkpoint import load_checkpoint, save_checkpoint
+from models.training.loop import Loop
 
 torch.set_num_threads(1)
 
@@ -193,7 +193,7 @@ def test_a_failed_save_leaves_the_last_one(tmp_path, monkeypatch, number, call):
             raise OSError(number, os.strerror(number))
         real(descriptor)
 
-    monkeypatch.setattr("benchmark.training.checkpoint.os.fsync", fault)
+    monkeypatch.setattr("models.training.checkpoint.os.fsync", fault)
     with pytest.raises(StorageError):
         save(tmp_path, 2)
     monkeypatch.undo()

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import NonFiniteLoss, StageError
-from benchmark.seeding import derive_seed, generator
-from benchmark.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from models.errors import NonFiniteLoss, StageError
 from models.method import Player, Training
+from models.seeding import derive_seed, generator
+from models.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 LOGGED_ROWS = 200
 """A training logs about this many rows, evenly spaced, and the last step."""

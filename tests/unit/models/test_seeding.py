@@ -3,7 +3,7 @@ import sys
 
 import numpy as np
 
-from benchmark.seeding import derive_seed, generator, torch_generator
+from models.seeding import derive_seed, generator, torch_generator
 
 
 def test_purposes_are_apart():
@@ -20,7 +20,7 @@ def test_purposes_are_apart():
 
 
 def test_the_same_in_every_process():
-    code = "from benchmark.seeding import derive_seed; print(derive_seed(3, 'landmark', 7))"
+    code = "from models.seeding import derive_seed; print(derive_seed(3, 'landmark', 7))"
     seen = {
         subprocess.run(
             [sys.executable, "-c", code], env={"PYTHONHASHSEED": h}, capture_output=True, text=True
