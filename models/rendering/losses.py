@@ -34,6 +34,29 @@ def weighted_l1(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
     return ((predicted - target).abs() * weight).mean() / weight.mean()
 
 
+def weighted_l2(predicted: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """L2 distance of images (batch, 3, h, w): root of the mean square with weights (batch, 1, h, w).
+
+    It is the norm of EVP's supplement (eq. 2) divided by the root of the number of values, so that a weight
+    means the same at any size of the frames.
+    """
+    squares = ((predicted - target).square() * weight).mean((1, 2, 3)) / weight.mean((1, 2, 3))
+    return (squares + 1e-12).sqrt().mean()
+
+
+RECONSTRUCTION = {"l1": weighted_l1, "l2": weighted_l2}
+
+CONFIDENT = 0.02 / 4
+"""Squared error, summed over RGB in [0, 1], below which a flow explains a pixel.
+
+vid2vid has 0.02 for images in [-1, 1]."""
+
+
+def explained(moved: Tensor, target: Tensor) -> Tensor:
+    """(batch, 1, h, w) 1 where the moved true frame is the next one, so that its flow can be trusted."""
+    return ((moved - target).square().sum(1, keepdim=True) < CONFIDENT).to(target.dtype)
+
+
 def dissimilarity(predicted: Tensor, target: Tensor, window: int = 7) -> Tensor:
     """1 - SSIM of images (batch, 3, h, w) in [0, 1] with a uniform window: for selection, not for tables."""
 

@@ -15,7 +15,7 @@ from models.artefacts import load_module, save_module
 from models.landmarks.alignment import fill_missing
 from models.rendering.edges import EdgeSketch
 from models.rendering.generator import HISTORY, Generator
-from models.rendering.sequences import resized, unit
+from models.rendering.sequences import FIRST_HISTORY, Start, resized, unit
 from models.types import Portrait, ping_pong
 
 WEIGHTS, SIZES = "generator.safetensors", "renderer.json"
@@ -23,7 +23,10 @@ WEIGHTS, SIZES = "generator.safetensors", "renderer.json"
 
 @dataclass(frozen=True)
 class RendererSizes:
-    """Everything that fixes the generator's shape. See `Generator` and `EdgeSketch` for what each means."""
+    """What fixes the generator's shape, and the history it starts from.
+
+    See `Generator`, `EdgeSketch` and `Start` for what each means.
+    """
 
     size: int
     channels: Literal["simple", "full"]
@@ -33,6 +36,7 @@ class RendererSizes:
     decoder_blocks: int
     kernel: int
     flow_reach: float
+    start: Start = "lead_in"
 
     def sketch(self) -> EdgeSketch:
         return EdgeSketch(channels=self.channels, size=self.size)
@@ -76,8 +80,8 @@ class Renderer:
         Args:
             landmarks: (time, 68, 2) in the target's crop, under its head pose.
             target: its edges outside the face are drawn with frame k's landmarks, by time reversal when it
-                is the shorter; its first frame is shown to the generator as the past. No other pixel of it
-                is used.
+                is the shorter; its first two frames are shown to the generator as the past (see `Start`).
+                No other pixel of it is used.
 
         Raises:
             ValueError: the target has no frames or no face, or a landmark is not finite.
@@ -86,23 +90,28 @@ class Renderer:
             raise ValueError(f"the target video of {target.speaker} has no frames to render from")
         faces = fill_missing(target.landmarks)
         needed = ping_pong(len(target.frames), len(landmarks))
-        used = np.unique(np.append(needed, 0))
+        order = np.minimum(FIRST_HISTORY[self.sizes.start], len(target.frames) - 1)
+        used = np.unique(np.concatenate([needed, order]))
         small = resized(target.frames[used], self.sizes.size)
-        frames = small[np.searchsorted(used, needed)]
+        frames, past = (small[np.searchsorted(used, chosen)] for chosen in (needed, order))
         conditions = self.sketch.draw_clip(landmarks, frames, faces[needed])
-        first = self.sketch.draw(faces[0], small[0])
-        made = self.run(conditions, first, small[0].transpose(2, 0, 1))
+        if self.sizes.start == "released":
+            made = self.run(conditions[HISTORY:], conditions[:HISTORY], past.transpose(0, 3, 1, 2))
+            made = np.concatenate([past, made])[: len(landmarks)]
+        else:
+            maps = self.sketch.draw_clip(faces[order], past)
+            made = self.run(conditions, maps, past.transpose(0, 3, 1, 2))
         height, width = target.frames.shape[1:3]
         if (height, width) != (self.sizes.size, self.sizes.size):
             made = np.stack([cv2.resize(f, (width, height), interpolation=cv2.INTER_CUBIC) for f in made])
         return made
 
     @torch.no_grad()
-    def run(self, conditions: np.ndarray, first: np.ndarray, still: np.ndarray) -> np.ndarray:
-        """Roll out over edge maps (time, c, h, w) from a still (3, h, w) and its map, all uint8."""
-        history = unit(still)[None, None].repeat(1, HISTORY, 1, 1, 1).to(self.device)
-        maps = unit(np.concatenate([first[None]] * HISTORY))[None].to(self.device)
-        made = np.empty((len(conditions), *still.shape[1:], 3), np.uint8)
+    def run(self, conditions: np.ndarray, maps_before: np.ndarray, past: np.ndarray) -> np.ndarray:
+        """Roll out over edge maps (time, c, h, w) from two frames (2, 3, h, w) and their maps, all uint8."""
+        history = unit(past)[None].to(self.device)
+        maps = unit(maps_before)[None].to(self.device)
+        made = np.empty((len(conditions), *past.shape[2:], 3), np.uint8)
         for k, condition in enumerate(conditions):
             maps = torch.cat([maps[:, -HISTORY:], unit(condition)[None, None].to(self.device)], 1)
             frame = self.generator(maps, history).frame

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,10 +13,20 @@ import torch
 from torch import Tensor
 
 from models.landmarks.alignment import fill_missing
-from models.landmarks.topology import layout_of
+from models.landmarks.topology import IBUG68, layout_of
 from models.rendering.edges import EdgeSketch, face_mask
 from models.rendering.generator import HISTORY
 from models.types import CROP_SIZE, Clip
+
+Start = Literal["lead_in", "still", "released"]
+"""What the generator is shown as the past of its first frame.
+
+"lead_in": the target's frames 1 and 0, in that order, so that motion leads into frame 0. "still": frame 0
+twice. "released": frames 0 and 1, which are also the first two frames of the output, as with `use_real_img`.
+"""
+
+FIRST_HISTORY: Mapping[Start, tuple[int, int]] = {"lead_in": (1, 0), "still": (0, 0), "released": (0, 1)}
+"""Indices of the target's frames that are the first history, the latest last."""
 
 MARGIN = 1.35
 """How far around the lips or an eye, from their middle, a mistake counts as one of theirs."""
@@ -100,6 +112,8 @@ class Windows:
     """(batch, steps, 3, h, w) the frames to draw."""
     importance: Tensor
     """(batch, steps, 1, h, w)"""
+    landmarks: Tensor
+    """(batch, steps, points, 2) of the frames to draw, pixels of the 256 crop."""
     drawn: Tensor | None = None
     """(batch, steps, 3, h, w) what the generator made of this batch, left here for the discriminators."""
 
@@ -108,23 +122,27 @@ class Windows:
 class WindowSampler:
     """Draws windows, with a history like the one at inference.
 
-    In use the first history is one still frame of the target repeated, and every later one is the
-    generator's own output with its mistakes, which add up. So some windows start from a still of another
-    moment, some histories are noisy, blurred or off in brightness, and the generator first draws up to
-    `warm_up` frames by itself before it learns to draw on from them.
+    In use the first history is two frames of the target in the order of `start`, whose face does something
+    else than the one to draw, and every later history is the generator's own output with its mistakes, which
+    add up. So some windows start from such frames of another moment, some histories are noisy, blurred or off
+    in brightness, and the generator first draws up to `warm_up` frames by itself before it learns to draw on
+    from them.
     """
 
     sequences: Sequence[FaceSequence]
     batch: int
     steps: int
-    still: float
-    """Share of windows whose history is a still from anywhere in the clip."""
+    start: Start
+    elsewhere: float
+    """Share of windows whose history is a first history from anywhere in the clip."""
     damaged: float
     """Share of windows whose history is damaged."""
     face: float
     mouth: float
     eyes: float
     warm_up: int
+    flip: bool = False
+    """Whether half of the windows are mirrored, as in vid2vid's training."""
 
     def __call__(self, rng: np.random.Generator) -> Windows:
         alone = int(rng.integers(self.warm_up + 1))
@@ -139,21 +157,46 @@ class WindowSampler:
         first = start + HISTORY + alone
         warm_up, drawn = np.arange(start + HISTORY, first), np.arange(first, first + self.steps)
         shown = np.arange(start, start + HISTORY)
-        if rng.random() < self.still:
-            shown = np.repeat(rng.integers(len(sequence.frames)), HISTORY)
+        if rng.random() < self.elsewhere:
+            order = np.array(FIRST_HISTORY[self.start])
+            shown = rng.integers(len(sequence.frames) - order.max()) + order
         history = unit(sequence.frames[shown])
         if rng.random() < self.damaged:
             history = damage(history, rng)
         size = sequence.frames.shape[-1]
         extra = {"face": self.face, "mouth": self.mouth, "eyes": self.eyes}
         weights = [importance(sequence.landmarks[k], size, **extra) for k in drawn]
-        return (
+        window = (
             unit(sequence.conditions[np.concatenate([shown, warm_up, drawn])]),
             history,
             unit(sequence.frames[first - HISTORY : first]),
             unit(sequence.frames[drawn]),
             torch.from_numpy(np.stack(weights)),
+            torch.from_numpy(sequence.landmarks[drawn]).float(),
         )
+        return mirrored(window) if self.flip and rng.random() < 0.5 else window
+
+
+def mirrored(window: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """A window of the mirrored subject: pictures, the strokes that change sides, and landmarks."""
+    conditions, *pictures, landmarks = window
+    order = list(mirrored_channels(conditions.shape[1]))
+    points = landmarks[:, list(layout_of(landmarks.numpy()).mirror)]
+    points = torch.stack([CROP_SIZE - points[..., 0], points[..., 1]], -1)
+    return conditions[:, order].flip(-1), *(picture.flip(-1) for picture in pictures), points
+
+
+@cache
+def mirrored_channels(count: int) -> tuple[int, ...]:
+    """The channel of a condition map of `count` that each channel becomes when the face is mirrored.
+
+    Where each stroke has a map of its own, one side's brow becomes the other's.
+    """
+    strokes = [frozenset(stroke) for stroke in IBUG68.strokes]
+    if count != 1 + len(strokes):
+        return tuple(range(count))
+    other = [strokes.index(frozenset(IBUG68.mirror[k] for k in stroke)) for stroke in strokes]
+    return (0, *(1 + k for k in other))
 
 
 def damage(frames: Tensor, rng: np.random.Generator) -> Tensor:

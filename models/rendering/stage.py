@@ -11,18 +11,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.losses import require_known_terms
 from models.method import Player, Stage, StageRun, Training, TrainingData
 from models.rendering.discriminators import MultiScaleDiscriminator
 from models.rendering.generator import HISTORY, Generator, Rendering, initialise
 from models.rendering.losses import (
+    RECONSTRUCTION,
     Perceptual,
     adversarial,
     dissimilarity,
+    explained,
     feature_matching,
     weighted_l1,
 )
 from models.rendering.renderer import Renderer, RendererSizes
-from models.rendering.sequences import FaceSequence, Windows, WindowSampler, importance, prepare, unit
+from models.rendering.sequences import (
+    FIRST_HISTORY,
+    FaceSequence,
+    Start,
+    Windows,
+    WindowSampler,
+    importance,
+    prepare,
+    unit,
+)
+from models.rendering.warping import warp
+
+OPTIONAL_TERMS = ("flow_warp_real", "frame_warp", "mask", "perceptual")
+TERMS = (
+    *("recon", "drawn_recon", "flow_warp", "image_gan", "image_features", "motion_gan", "motion_features"),
+    *OPTIONAL_TERMS,
+)
 
 
 class Schedule(nn.Module):
@@ -61,6 +80,7 @@ class AdversarialTraining:
         temporal: Mapping[int, MultiScaleDiscriminator],
         perceptual: Perceptual | None,
         judge_drawn: bool,
+        recon_norm: Literal["l1", "l2"],
         schedule: Schedule,
     ) -> None:
         self.generator = generator
@@ -68,6 +88,7 @@ class AdversarialTraining:
         self.temporal = temporal
         self.perceptual = perceptual
         self.judge_drawn = judge_drawn
+        self.distance = RECONSTRUCTION[recon_norm]
         self.schedule = schedule
 
     def roll_out(self, windows: Windows) -> list[Rendering]:
@@ -86,16 +107,15 @@ class AdversarialTraining:
         made = self.roll_out(windows)
         frame = torch.stack([r.frame for r in made], 1)
         drawn = torch.cat([r.drawn for r in made])
-        moved = torch.cat([r.moved for r in made])
         windows.drawn = frame.detach()
 
         real, weight = (_in_order(x) for x in (windows.frames, windows.importance))
         predicted = _in_order(frame)
         terms = {
-            "recon": weighted_l1(predicted, real, weight),
-            "drawn_recon": weighted_l1(drawn, real, weight),
-            "flow_warp": functional.l1_loss(moved, real),
+            "recon": self.distance(predicted, real, weight),
+            "drawn_recon": self.distance(drawn, real, weight),
         }
+        terms |= self._flow_terms(windows, made)
         maps = _in_order(windows.conditions[:, -windows.frames.shape[1] :])
         judged = [predicted, drawn] if self.judge_drawn else [predicted]
         with torch.no_grad():
@@ -122,6 +142,28 @@ class AdversarialTraining:
             made = judge(triples(windows.before, windows.drawn, stride))
             terms[f"motion_{stride}"] = (adversarial(real, real=True) + adversarial(made, real=False)) / 2
         return terms
+
+    def _flow_terms(self, windows: Windows, made: Sequence[Rendering]) -> dict[str, Tensor]:
+        """vid2vid's terms of flow and mask, with the flow head's own flow in the place of FlowNet2's.
+
+        flow_warp, flow_warp_real: the previous frame as the generator saw it, and the true previous frame,
+        both moved along the flow, against the true frame. frame_warp: the frame against the generator's
+        previous one moved along the flow. mask: the share of the drawing. The last two only where the flow
+        explains the true frames.
+        """
+        real, frame, moved, flow, mask = (
+            _in_order(windows.frames),
+            *(torch.cat([getattr(r, name) for r in made]) for name in ("frame", "moved", "flow", "mask")),
+        )
+        before = _in_order(torch.cat([windows.before[:, -1:], windows.frames[:, :-1]], 1))
+        moved_real = warp(before, flow)
+        trusted = explained(moved_real.detach(), real)
+        return {
+            "flow_warp": functional.l1_loss(moved, real),
+            "flow_warp_real": functional.l1_loss(moved_real, real),
+            "frame_warp": ((frame - moved.detach()).abs() * trusted).mean(),
+            "mask": (mask * trusted).mean(),
+        }
 
     def _temporal_terms(self, windows: Windows, frame: Tensor) -> dict[str, Tensor]:
         gan, features = [], []
@@ -156,7 +198,8 @@ class RendererStage(Stage):
     """Trains generator and discriminators on every training clip that has frames.
 
     Differs from vid2vid where it needs an outside flow network: flow is learned from the photometric error
-    of the moved frame, and temporal discriminators see three frames without flows.
+    of the moved frame, and temporal discriminators see three frames (9 channels) without the two flows of
+    FlowNet2 (13 channels), which have no counterpart at their larger strides in a generator's own flow.
 
     Args:
         size: side of the frames the generator draws; the corpus's are resized to it.
@@ -166,10 +209,13 @@ class RendererStage(Stage):
         steps, batch, rollout: training steps, windows per step, frames drawn per window.
         learning_rate, discriminator_learning_rate: of Adam with betas (0.5, 0.999).
         loss: weights of the generator's terms: recon, drawn_recon, flow_warp, image_gan, image_features,
-            motion_gan, motion_features (with strides), perceptual (with weights).
+            motion_gan, motion_features (with strides), each 1 if it is not named; flow_warp_real, frame_warp,
+            mask and perceptual (with its weights given), each 0 if it is not named.
+        recon_norm: distance of recon and drawn_recon: l1, or l2 as in the paper's supplement.
         face, mouth, eyes: extra weight of pixels in the face, around the lips and around the eyes in
             reconstruction.
-        still, damaged, warm_up: see `WindowSampler`.
+        start: what the generator is shown as the past of its first frame.
+        elsewhere, damaged, warm_up, flip: see `WindowSampler`.
         max_clips: training clips used, spread evenly over those there are; None for all.
         clip_frames: frames used of each clip, from its start; None for all.
         validate_every, validation_clips: steps between validations, and clips rolled out in each.
@@ -177,6 +223,8 @@ class RendererStage(Stage):
         perceptual_weights: path of VGG-19 weights, or None for no perceptual term.
         judge_drawn: whether the image head's raw drawing is judged too, as in vid2vid.
     """
+
+    version = 2
 
     def __init__(
         self,
@@ -201,9 +249,12 @@ class RendererStage(Stage):
         face: float = 1.0,
         mouth: float = 4.0,
         eyes: float = 4.0,
-        still: float = 0.3,
+        recon_norm: Literal["l1", "l2"] = "l1",
+        start: Start = "lead_in",
+        elsewhere: float = 0.3,
         damaged: float = 0.5,
         warm_up: int = 8,
+        flip: bool = False,
         max_clips: int | None = None,
         clip_frames: int | None = None,
         validate_every: int = 0,
@@ -218,8 +269,18 @@ class RendererStage(Stage):
             widest = max(temporal_strides)
             needed = 2 * widest + 1 - HISTORY
             raise ValueError(f"temporal stride {widest} needs a rollout of {needed} or more, got {rollout}")
+        require_known_terms(dict(loss), TERMS)
+        if loss.get("perceptual") and perceptual_weights is None:
+            raise ValueError(
+                "loss.perceptual needs VGG-19: expected perceptual_weights to be the path of torchvision's "
+                "vgg19 state dict as safetensors; or set loss.perceptual to 0"
+            )
+        if start not in FIRST_HISTORY:
+            raise ValueError(f"start: expected one of {', '.join(FIRST_HISTORY)}, got {start!r}")
+        if recon_norm not in RECONSTRUCTION:
+            raise ValueError(f"recon_norm: expected l1 or l2, got {recon_norm!r}")
         self.sizes = RendererSizes(
-            size, channels, width, downsamplings, encoder_blocks, decoder_blocks, kernel, flow_reach
+            size, channels, width, downsamplings, encoder_blocks, decoder_blocks, kernel, flow_reach, start
         )
         self.discriminator_width = discriminator_width
         self.discriminator_scales = discriminator_scales
@@ -229,9 +290,14 @@ class RendererStage(Stage):
         self.rollout = rollout
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
-        self.loss = dict(loss)
+        computed = [term for term in OPTIONAL_TERMS if term != "perceptual" or perceptual_weights is not None]
+        named = {
+            term: weight for term, weight in loss.items() if term not in OPTIONAL_TERMS or term in computed
+        }
+        self.loss = {**dict.fromkeys(computed, 0.0), **named}
+        self.recon_norm: Literal["l1", "l2"] = recon_norm
         self.extra = {"face": face, "mouth": mouth, "eyes": eyes}
-        self.still, self.damaged, self.warm_up = still, damaged, warm_up
+        self.elsewhere, self.damaged, self.warm_up, self.flip = elsewhere, damaged, warm_up, flip
         self.max_clips = max_clips
         self.clip_frames = clip_frames
         self.validate_every = validate_every
@@ -252,6 +318,7 @@ class RendererStage(Stage):
             )
         held = [clip for clip in data.validation if clip.has("frames")]
         validation = prepare(_spread(held, self.validation_clips), sketch, self.clip_frames)
+        validation = [s for s in validation if len(s.frames) > HISTORY]
         run.log(training_clips=len(sequences), training_frames=sum(len(s.frames) for s in sequences))
         generator = self._train(sequences, validation, run)
         Renderer(self.sizes, generator, run.device).save(run.directory)
@@ -278,15 +345,19 @@ class RendererStage(Stage):
         moves = torch.optim.Adam(generator.parameters(), self.learning_rate, betas)
         answers = torch.optim.Adam(judges, self.discriminator_learning_rate, betas)
         schedule = Schedule([moves, answers], self.steps)
-        training = AdversarialTraining(generator, image, temporal, perceptual, self.judge_drawn, schedule)
+        training = AdversarialTraining(
+            generator, image, temporal, perceptual, self.judge_drawn, self.recon_norm, schedule
+        )
         sampler = WindowSampler(
             sequences=sequences,
             batch=self.batch,
             steps=self.rollout,
-            still=self.still,
+            start=self.sizes.start,
+            elsewhere=self.elsewhere,
             damaged=self.damaged,
             **self.extra,
             warm_up=self.warm_up,
+            flip=self.flip,
         )
         run.fit(
             Training(
@@ -307,17 +378,19 @@ class RendererStage(Stage):
     def _validate(
         self, generator: Generator, sequences: Sequence[FaceSequence], device: torch.device
     ) -> dict[str, float]:
-        """Errors of whole roll-outs from each clip's first frame, as at inference."""
+        """Errors of whole roll-outs from each clip's first frames, as at inference; copies are left out."""
         renderer = Renderer(self.sizes, generator, device)
         rows = [self._roll_out_errors(renderer, sequence) for sequence in sequences]
         return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
     def _roll_out_errors(self, renderer: Renderer, sequence: FaceSequence) -> dict[str, float]:
-        made = renderer.run(sequence.conditions, sequence.conditions[0], sequence.frames[0])
-        predicted, real = unit(made.transpose(0, 3, 1, 2)), unit(sequence.frames)
+        order = list(FIRST_HISTORY[self.sizes.start])
+        rest = slice(HISTORY if self.sizes.start == "released" else 0, None)
+        made = renderer.run(sequence.conditions[rest], sequence.conditions[order], sequence.frames[order])
+        predicted, real = unit(made.transpose(0, 3, 1, 2)), unit(sequence.frames[rest])
 
         def error(**weights: float) -> float:
-            maps = [importance(x, self.sizes.size, **weights) for x in sequence.landmarks]
+            maps = [importance(x, self.sizes.size, **weights) for x in sequence.landmarks[rest]]
             return float(weighted_l1(predicted, real, torch.from_numpy(np.stack(maps))))
 
         return {
@@ -337,5 +410,5 @@ def _spread(clips: Sequence, count: int | None) -> list:
 
 
 def _to(windows: Windows, device: torch.device) -> Windows:
-    names = ("conditions", "history", "before", "frames", "importance")
+    names = ("conditions", "history", "before", "frames", "importance", "landmarks")
     return Windows(*(getattr(windows, name).to(device) for name in names))

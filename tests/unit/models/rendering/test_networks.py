@@ -3,7 +3,7 @@ import torch
 
 from models.rendering.discriminators import MultiScaleDiscriminator
 from models.rendering.generator import Generator, initialise
-from models.rendering.losses import adversarial, dissimilarity, feature_matching, weighted_l1
+from models.rendering.losses import adversarial, dissimilarity, feature_matching, weighted_l1, weighted_l2
 from models.rendering.warping import warp
 
 
@@ -22,6 +22,13 @@ def test_the_papers_image_discriminator_has_the_released_shapes():
     shapes = [tuple(p.shape) for name, p in judge.scales[0].named_parameters() if p.ndim == 4]
     assert shapes == [(64, 18, 4, 4), (128, 64, 4, 4), (256, 128, 4, 4), (512, 256, 4, 4), (1, 512, 4, 4)]
     assert len(judge.scales) == 2
+
+
+def test_the_papers_temporal_discriminator_has_the_released_shapes():
+    with torch.device("meta"):
+        judge = MultiScaleDiscriminator(inputs=13, width=64, scales=2)
+    shapes = [tuple(p.shape) for name, p in judge.scales[1].named_parameters() if p.ndim == 4]
+    assert shapes == [(64, 13, 4, 4), (128, 64, 4, 4), (256, 128, 4, 4), (512, 256, 4, 4), (1, 512, 4, 4)]
 
 
 def test_a_zero_flow_keeps_and_a_whole_pixel_flow_shifts():
@@ -72,3 +79,5 @@ def test_losses_by_hand():
     assert float(weighted_l1(off, image, weight)) == 0
     off[..., :4] += 0.5
     assert float(weighted_l1(off, image, weight)) == pytest.approx(0.5, rel=1e-4)
+    off[..., :2] += 0.5
+    assert float(weighted_l2(off, image, weight)) == pytest.approx((0.5 * 0.25 + 0.5 * 1) ** 0.5, rel=1e-4)

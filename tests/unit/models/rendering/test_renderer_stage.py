@@ -4,9 +4,21 @@ import numpy as np
 import pytest
 import torch
 
-from models.rendering.renderer import Renderer
-from models.rendering.sequences import damage, importance
-from models.rendering.stage import RendererStage, Schedule, triples
+from models.landmarks.topology import to_106
+from models.rendering.edges import EdgeSketch
+from models.rendering.generator import Rendering
+from models.rendering.renderer import Renderer, RendererSizes
+from models.rendering.sequences import (
+    FIRST_HISTORY,
+    FaceSequence,
+    Windows,
+    WindowSampler,
+    damage,
+    importance,
+    mirrored,
+    prepare,
+)
+from models.rendering.stage import AdversarialTraining, RendererStage, Schedule, triples
 from models.types import Portrait
 
 SMALL = {
@@ -88,7 +100,7 @@ def test_rendering_repeats_to_the_bit_and_fits_targets_of_other_sizes(trained, p
 def test_every_term_and_the_validation_are_logged(trained):
     rows = trained[1].rows
     terms = {"recon", "drawn_recon", "flow_warp", "image_gan", "image_features"}
-    terms |= {"motion_gan", "motion_features"}
+    terms |= {"motion_gan", "motion_features", "flow_warp_real", "frame_warp", "mask"}
     assert {f"generator/{t}" for t in terms} <= set(rows[-1])
     assert {f"validation/{t}" for t in ("recon", "face", "mouth", "dissimilarity")} <= set(rows[-1])
     assert rows[-1]["generator/recon"] < 0.5 * rows[1]["generator/recon"]
@@ -106,6 +118,12 @@ def test_training_repeats_to_the_bit(puppets, plain_run, tmp_path):
 def test_what_cannot_be_trained_or_rendered_is_refused(puppets, trained, plain_run, tmp_path):
     with pytest.raises(ValueError, match="needs a corpus with video"):
         RendererStage(**SMALL).run(replace(puppets, train=()), {}, plain_run(tmp_path))
+    with pytest.raises(ValueError, match="unknown loss terms flow_wrap"):
+        RendererStage(**{**SMALL, "loss": {"flow_wrap": 1.0}})
+    with pytest.raises(ValueError, match="start: expected one of lead_in, still, released"):
+        RendererStage(**SMALL, **{"start": "moving"})
+    with pytest.raises(ValueError, match="recon_norm: expected l1 or l2"):
+        RendererStage(**SMALL, **{"recon_norm": "l3"})
     with pytest.raises(ValueError, match="rollout of 5"):
         RendererStage(**{**SMALL, "temporal_strides": [3]})
     with pytest.raises(ValueError, match="multiple of 4"):
@@ -122,6 +140,8 @@ def test_perceptual_weights_are_read_or_refused(puppets, plain_run, tmp_path):
     stage = RendererStage(**SMALL, perceptual_weights=str(tmp_path / "vgg19.safetensors"))
     with pytest.raises(FileNotFoundError, match="VGG-19"):
         stage.run(puppets, {}, plain_run(tmp_path))
+    with pytest.raises(ValueError, match=r"loss\.perceptual needs VGG-19"):
+        RendererStage(**{**SMALL, "loss": {"perceptual": 2.0}})
 
 
 def test_the_learning_rate_is_held_then_falls_to_a_fiftieth():
@@ -165,3 +185,100 @@ def test_mistakes_at_lips_and_eyes_weigh_more(puppets):
     assert weight[0, 0] == 1
     only_eyes = importance(points, size, plain=0.0, eyes=1.0)[0]
     assert 0 < only_eyes.mean() < 0.05
+
+
+def sampler(puppets, **changes) -> WindowSampler:
+    sequences = prepare(puppets.train, EdgeSketch(channels="simple", size=32))
+    keys = {"face": 0.0, "mouth": 0.0, "eyes": 0.0, "batch": 4, "steps": 2, "warm_up": 0, "damaged": 0.0}
+    return WindowSampler(sequences=sequences, **{**keys, "start": "lead_in", "elsewhere": 1.0, **changes})
+
+
+@pytest.mark.parametrize("start", FIRST_HISTORY)
+def test_windows_start_from_a_history_like_that_in_use(puppets, start):
+    numbers = np.arange(30, dtype=np.uint8)[:, None, None, None]
+    frames, maps = (np.broadcast_to(k, (30, 3, 32, 32)) for k in (numbers, numbers + 100))
+    sequence = FaceSequence(frames, maps, puppets.train[0].landmarks)
+    draw = replace(sampler(puppets, start=start), sequences=[sequence])
+    windows = draw(np.random.default_rng(0))
+    shown = (windows.history[:, :, 0, 0, 0] * 255).round()
+    step = {"lead_in": -1, "still": 0, "released": 1}[start]
+    assert (shown[:, 1] - shown[:, 0]).tolist() == [step] * 4
+    assert ((windows.conditions[:, :2, 0, 0, 0] * 255).round() - 100).tolist() == shown.tolist()
+    assert len(set(shown[:, 0].tolist())) > 1
+
+
+def test_a_mirrored_window_is_the_window_of_the_mirrored_subject(puppets):
+    plain, flipped = sampler(puppets), sampler(puppets, flip=True, batch=8)
+    share = np.mean([_is_mirrored(plain, flipped(np.random.default_rng(k))) for k in range(8)])
+    assert 0.2 < share < 0.8
+    clip, sketch = puppets.validation[0], EdgeSketch(channels="full", size=64)
+    frame = np.asarray(clip.frames[0]).repeat(2, 0).repeat(2, 1)
+    points = torch.from_numpy(to_106(clip.landmarks[:1]))
+    drawn = torch.from_numpy(sketch.draw(points[0].numpy(), frame)[None])
+    maps, turned = mirrored((drawn, points))
+    again = sketch.draw(turned[0].numpy(), np.ascontiguousarray(frame[:, ::-1]))
+    assert np.abs(maps[0].numpy().astype(int) - again)[1:].max() <= 3
+    assert np.abs(maps[0].numpy().astype(int) - again).mean() < 2
+
+
+def _is_mirrored(sampler: WindowSampler, windows: Windows) -> float:
+    """Share of windows whose frames are found only when they are turned around."""
+    frames = np.concatenate([s.frames for s in sampler.sequences]) / np.float32(255)
+    found = [
+        float(np.abs(frames - shown).sum((1, 2, 3)).min()) < 1e-3 for shown in windows.frames[:, 0].numpy()
+    ]
+    return 1 - float(np.mean(found))
+
+
+class Follower(torch.nn.Module):
+    """Shows which history it saw: red is a quarter of the sum of both frames'."""
+
+    def forward(self, maps, history):
+        frame = history[:, -1].clone()
+        frame[:, 0] = (history[:, 0, 0] + history[:, 1, 0]) / 4
+        return Rendering(frame, frame, frame, frame[:, :2], frame[:, :1])
+
+
+@pytest.mark.parametrize("start", FIRST_HISTORY)
+def test_a_roll_out_starts_from_the_targets_own_frames(puppets, start):
+    clip = puppets.validation[0]
+    frames = np.zeros((3, 32, 32, 3), np.uint8)
+    frames[..., 0] = np.array([40, 120, 240])[:, None, None]
+    sizes = RendererSizes(32, "simple", 4, 2, 1, 1, 3, 4.0, start)
+    renderer = Renderer(sizes, Follower(), torch.device("cpu"))  # pyright: ignore[reportArgumentType]
+    made = renderer.render(clip.landmarks[:4], Portrait("puppet", clip.landmarks[:3], frames))
+    red = made[:, 0, 0, 0].tolist()
+    assert len(made) == 4
+    assert (
+        red
+        == {
+            "lead_in": [40, 20, 15, 9],
+            "still": [20, 15, 9, 6],
+            "released": [40, 120, 40, 40],
+        }[start]
+    )
+    one = renderer.render(clip.landmarks[:1], Portrait("puppet", clip.landmarks[:1], frames[:1]))
+    assert one.shape == (1, 32, 32, 3)
+
+
+def test_flow_terms_by_hand():
+    """A ramp that moves by two pixels, a frame that is a little off, and a flow that is wrong."""
+    training = object.__new__(AdversarialTraining)
+    ramp = torch.arange(16.0).expand(1, 1, 3, 16, 16) / 64
+    real = ramp + 2 / 64
+    flow = torch.zeros(1, 2, 16, 16)
+    flow[:, 0] = 2
+    windows = Windows(torch.zeros(0), torch.zeros(0), ramp.repeat(1, 2, 1, 1, 1), real, *torch.zeros(2, 0))
+    shown = ramp[:, 0] + 0.25
+    frame, mask = real[:, 0] + 0.125, torch.full((1, 1, 16, 16), 0.5)
+    terms = training._flow_terms(windows, [Rendering(frame, frame, shown, flow, mask)])
+    inside, edge = 14 / 16, (1 / 64 + 2 / 64) / 16
+    assert float(terms["flow_warp_real"]) == pytest.approx(edge, abs=1e-6)
+    assert float(terms["flow_warp"]) == pytest.approx(0.25 - 2 / 64, abs=1e-6)
+    trusted = 1 - (3 * (2 / 64) ** 2 >= 0.005) / 16 - (3 * (1 / 64) ** 2 >= 0.005) / 16
+    assert trusted >= inside
+    assert float(terms["frame_warp"]) == pytest.approx(abs(0.125 + 2 / 64 - 0.25) * trusted, abs=1e-6)
+    assert float(terms["mask"]) == pytest.approx(0.5 * trusted)
+    away = torch.zeros_like(flow) - 12
+    lost = training._flow_terms(windows, [Rendering(frame, frame, shown, away, mask)])
+    assert float(lost["mask"]) < 0.1
