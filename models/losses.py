@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -47,6 +47,22 @@ def velocity_error(
 ) -> Float[Tensor, ""]:
     """Mean squared error of the change between consecutive frames."""
     return F.mse_loss(predicted.diff(dim=1), target.diff(dim=1))
+
+
+def triplet(
+    embeddings: Float[Tensor, "examples dim"], labels: Int[Tensor, " examples"], margin: float = 1.0
+) -> Float[Tensor, ""]:
+    """How far an example of another label is from lying `margin` further away than one of the same label.
+
+    The hinge on Euclidean distances, averaged over all triplets (anchor, same label, other label) that the
+    examples make; 0 where they make none. The margin is that of earlier versions of the EVP code.
+    """
+    distance = torch.cdist(embeddings, embeddings, compute_mode="donot_use_mm_for_euclid_dist")
+    same = labels[:, None] == labels
+    positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    valid = positive[:, :, None] & ~same[:, None, :]
+    hinge = (margin + distance[:, :, None] - distance[:, None, :]).clamp(min=0)
+    return (hinge * valid).sum() / valid.sum().clamp(min=1)
 
 
 def require_known_terms(weights: dict[str, float], terms: tuple[str, ...]) -> None:

@@ -9,14 +9,15 @@ an emotion code comes from another sentence than the window it helps to rebuild,
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,21 +27,29 @@ from models.audio.pairs import Pairs, load_pairs
 from models.disentangle.content import ContentEncoder
 from models.disentangle.decoder import Decoder
 from models.disentangle.emotion import EmotionClassifier, classifier_file
-from models.losses import Distance, distance_named, require_known_terms
+from models.losses import Distance, distance_named, require_known_terms, triplet
 from models.method import Player, Stage, StageRun, Training, TrainingData
 from models.optimisation import adam, refresh_batch_norm
 
-TERMS = ("cross_recon", "self_recon", "emotion_class", "content_match")
-"""The terms of L_dis."""
+TERMS = ("cross_recon", "self_recon", "emotion_class", "content_match", "triplet")
+"""The terms of L_dis: the paper's four, and one that earlier versions of the code had."""
+
+OPTIONAL = {"triplet": 0.0}
+"""Terms that count only where a configuration weighs them. Where the code had the triplet, it weighed 10."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Windows for one step, encoded once each, and the class indices of the two emotions."""
+    """Windows for one step, by slot and example, and what each of them is."""
 
-    windows: Float[Tensor, "four batch 1 28 12"]
-    emotion_a: Tensor
-    emotion_b: Tensor
+    windows: Float[Tensor, "slots batch 1 28 12"]
+    content: Int[Tensor, "slots batch"]
+    """Index of what is said: equal numbers are the same sound."""
+    emotion: Int[Tensor, "slots batch"]
+    """Class of how it is said."""
+
+    def gathered(self, slots: Sequence[int]) -> Float[Tensor, "examples 1 28 12"]:
+        return self.windows[list(slots)].flatten(0, 1)
 
 
 class Disentangler(nn.Module):
@@ -62,8 +71,18 @@ class Disentangler(nn.Module):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class Sampling(ABC):
-    """Which windows are drawn, and what is rebuilt from what."""
+    """Which windows are drawn, and what is rebuilt from what.
+
+    Args:
+        content_pairs: how many of the contents are pulled together over their two emotions.
+        classified: "sources", the two windows that emotion codes are taken from, or "all" four windows of
+            the two contents, which then count half.
+    """
+
+    content_pairs: int = 1
+    classified: str = "sources"
 
     @abstractmethod
     def draw(self, pairs: Pairs, batch: int, rng: np.random.Generator) -> Grid: ...
@@ -72,41 +91,67 @@ class Sampling(ABC):
     def terms(
         self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
     ) -> Mapping[str, Tensor]:
-        """The four terms of L_dis."""
+        """The terms of L_dis."""
+
+    def _embedding_terms(
+        self,
+        model: Disentangler,
+        grid: Grid,
+        contents: Mapping[int, Tensor],
+        codes: Mapping[int, Tensor],
+        label_smoothing: float,
+    ) -> dict[str, Tensor]:
+        """The terms that nothing is rebuilt for, from embeddings by slot; pairs are neighbours."""
+        encoded = list(contents.values())
+        matches = [
+            F.l1_loss(first, second) for first, second in zip(encoded[::2], encoded[1::2], strict=True)
+        ]
+        heard = list(codes)
+        logits = model.emotion.head(torch.cat(list(codes.values()))).chunk(len(heard))
+        classes = [
+            F.cross_entropy(given, grid.emotion[slot], label_smoothing=label_smoothing)
+            for slot, given in zip(heard, logits, strict=True)
+        ]
+        said = grid.content[list(contents)].flatten()
+        felt = grid.emotion[heard].flatten()
+        return {
+            "emotion_class": torch.stack(classes).sum() * (2 / len(classes)),
+            "content_match": torch.stack(matches[: self.content_pairs]).sum(),
+            "triplet": triplet(torch.cat(encoded), said) + triplet(torch.cat(list(codes.values())), felt),
+        }
 
 
 class CrossReconstruction(Sampling):
     """Contents c1, c2, c3 and two different emotions a, b; windows (c1, a), (c2, a), (c3, b), (c1, b).
 
-    Both windows of c1 are rebuilt, each from either's content, with emotion codes of c2 and c3.
+    Both windows of c1 are rebuilt, each from either's content, with emotion codes of c2 and c3. With two
+    content pairs there is a fifth window, (c2, b).
     """
 
     def draw(self, pairs: Pairs, batch: int, rng: np.random.Generator) -> Grid:
         content = rng.integers(len(pairs), size=batch)
         a, b = _two_emotions(pairs.present[content], rng)
-        other_a = _content_with(pairs.present, rng, a)
+        other_a = _content_with(pairs.present, rng, *((a, b) if self.content_pairs == 2 else (a,)))
         other_b = _content_with(pairs.present, rng, b)
-        return _grid(pairs, [(content, a), (other_a, a), (other_b, b), (content, b)], a, b)
+        picks = [(content, a), (other_a, a), (other_b, b), (content, b)]
+        return _grid(pairs, [*picks, (other_a, b)] if self.content_pairs == 2 else picks)
 
     def terms(
         self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
     ) -> Mapping[str, Tensor]:
-        target_a, source_a, source_b, target_b = grid.windows
-        content_a, content_b = model.content(torch.cat([target_a, target_b])).chunk(2)
-        codes = model.emotion.encoder(torch.cat([source_a, source_b]))
-        code_a, code_b = codes.chunk(2)
+        target_a, target_b = grid.windows[0], grid.windows[3]
+        contents = _by_slot(model.content, grid, (0, 3, 1, 4) if self.content_pairs == 2 else (0, 3))
+        codes = _by_slot(model.emotion.encoder, grid, (1, 2, 0, 3) if self.classified == "all" else (1, 2))
+        content_a, content_b, code_a, code_b = contents[0], contents[3], codes[1], codes[2]
         rebuilt = model.decoder(
             torch.cat([content_a, content_a, content_b, content_b]),
             torch.cat([code_a, code_b, code_a, code_b]),
         )
         a_from_a, b_from_a, a_from_b, b_from_b = rebuilt.chunk(4)
-        logits_a, logits_b = model.emotion.head(codes).chunk(2)
         return {
             "cross_recon": distance(b_from_a, target_b) + distance(a_from_b, target_a),
             "self_recon": distance(a_from_a, target_a) + distance(b_from_b, target_b),
-            "emotion_class": F.cross_entropy(logits_a, grid.emotion_a, label_smoothing=label_smoothing)
-            + F.cross_entropy(logits_b, grid.emotion_b, label_smoothing=label_smoothing),
-            "content_match": F.l1_loss(content_a, content_b),
+            **self._embedding_terms(model, grid, contents, codes, label_smoothing),
         }
 
 
@@ -117,24 +162,21 @@ class PaperReconstruction(Sampling):
         i = rng.integers(len(pairs), size=batch)
         m, n = _two_emotions(pairs.present[i], rng)
         j = _content_with(pairs.present, rng, m, n)
-        return _grid(pairs, [(i, m), (j, n), (i, n), (j, m)], m, n)
+        return _grid(pairs, [(i, m), (j, n), (i, n), (j, m)])
 
     def terms(
         self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
     ) -> Mapping[str, Tensor]:
         x_im, x_jn, x_in, x_jm = grid.windows
-        c_im, c_jn, c_in, c_jm = model.content(grid.windows.flatten(0, 1)).chunk(4)
-        codes = model.emotion.encoder(torch.cat([x_im, x_jn]))
-        e_m, e_n = codes.chunk(2)
+        contents = _by_slot(model.content, grid, (0, 2, 1, 3))
+        codes = _by_slot(model.emotion.encoder, grid, (0, 1, 2, 3) if self.classified == "all" else (0, 1))
+        c_im, c_jn, e_m, e_n = contents[0], contents[1], codes[0], codes[1]
         rebuilt = model.decoder(torch.cat([c_im, c_jn, c_im, c_jn]), torch.cat([e_n, e_m, e_m, e_n]))
         in_cross, jm_cross, im_self, jn_self = rebuilt.chunk(4)
-        logits_m, logits_n = model.emotion.head(codes).chunk(2)
         return {
             "cross_recon": distance(in_cross, x_in) + distance(jm_cross, x_jm),
             "self_recon": distance(im_self, x_im) + distance(jn_self, x_jn),
-            "emotion_class": F.cross_entropy(logits_m, grid.emotion_a, label_smoothing=label_smoothing)
-            + F.cross_entropy(logits_n, grid.emotion_b, label_smoothing=label_smoothing),
-            "content_match": F.l1_loss(c_im, c_in) + F.l1_loss(c_jn, c_jm),
+            **self._embedding_terms(model, grid, contents, codes, label_smoothing),
         }
 
 
@@ -176,8 +218,9 @@ class DisentangleStage(Stage):
         width, hidden, content_dim, emotion_dim, decoder_width: network sizes; those of the emotion encoder
             must be those of the emotion classifier's stage.
         sampling: "code" or "paper".
+        content_pairs, classified: see `Sampling`.
         distance: of reconstructions: "l1" (mean), "mse" or "l2" (norm per window).
-        loss: weights by term; a term that is left out counts 1, and one of weight 0 is still measured.
+        loss: weights by term; one that is left out counts 1, the triplet 0. What weighs 0 is still measured.
         label_smoothing: of the classification, see `EmotionClassifierStage`.
     """
 
@@ -189,6 +232,8 @@ class DisentangleStage(Stage):
     emotion_dim: int = 128
     decoder_width: int = 16
     sampling: str = "code"
+    content_pairs: Literal[1, 2] = 1
+    classified: Literal["sources", "all"] = "sources"
     distance: str = "l1"
     loss: Mapping[str, float] = field(default_factory=dict)
     label_smoothing: float = 0.1
@@ -201,16 +246,10 @@ class DisentangleStage(Stage):
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         sampling, distance = self._sampling(), distance_named(self.distance)
-        weights = {name: float(weight) for name, weight in self.loss.items()}
+        weights = OPTIONAL | {name: float(weight) for name, weight in self.loss.items()}
         require_known_terms(weights, TERMS)
         pairs = load_pairs(inputs["pairs"], "train", run.device)
-        model = self.sizes.build(len(data.emotions))
-        generator = run.torch_generator("initial weights")
-        initialise.kaiming(model, generator)
-        # The release starts with a saturated tanh and needs thousands of steps to leave it.
-        initialise.normal(model.decoder.layers[-1], generator)
-        load_module(classifier_file(inputs["emotion_classifier"]), model.emotion)
-        model.to(run.device)
+        model = self._initial(len(data.emotions), inputs, run).to(run.device)
         optimizer = adam(
             model.parameters(), learning_rate=self.learning_rate, steps=self.steps, decay=self.decay
         )
@@ -253,10 +292,23 @@ class DisentangleStage(Stage):
             self.width, self.hidden, self.content_dim, self.emotion_dim, self.decoder_width
         )
 
+    def _initial(self, num_emotions: int, inputs: Mapping[str, Path], run: StageRun) -> Disentangler:
+        model = self.sizes.build(num_emotions)
+        generator = run.torch_generator("initial weights")
+        initialise.kaiming(model, generator)
+        # The release starts with a saturated tanh and needs thousands of steps to leave it.
+        initialise.normal(model.decoder.layers[-1], generator)
+        load_module(classifier_file(inputs["emotion_classifier"]), model.emotion)
+        return model
+
     def _sampling(self) -> Sampling:
         if self.sampling not in SAMPLINGS:
             raise ValueError(f"unknown sampling {self.sampling!r}: expected {' or '.join(SAMPLINGS)}")
-        return SAMPLINGS[self.sampling]()
+        if self.content_pairs not in (1, 2):
+            raise ValueError(f"content_pairs: expected 1 or 2, got {self.content_pairs!r}")
+        if self.classified not in ("sources", "all"):
+            raise ValueError(f"classified: expected sources or all, got {self.classified!r}")
+        return SAMPLINGS[self.sampling](content_pairs=self.content_pairs, classified=self.classified)
 
     def _validation_grids(self, directory: Path, sampling: Sampling, run: StageRun) -> list[Grid]:
         pairs = load_pairs(directory, "validation", run.device)
@@ -283,10 +335,15 @@ def load_encoders(directory: Path, content: ContentEncoder, emotion: EmotionClas
     load_module(directory / "emotion.safetensors", emotion)
 
 
-def _grid(pairs: Pairs, picks: list[tuple[np.ndarray, np.ndarray]], a: np.ndarray, b: np.ndarray) -> Grid:
+def _grid(pairs: Pairs, picks: list[tuple[np.ndarray, np.ndarray]]) -> Grid:
     windows = torch.stack([pairs.windows(content, emotion) for content, emotion in picks])
-    device = windows.device
-    return Grid(windows, torch.from_numpy(a).to(device), torch.from_numpy(b).to(device))
+    content, emotion = (torch.from_numpy(np.stack(column)) for column in zip(*picks, strict=True))
+    return Grid(windows, content.to(windows.device), emotion.to(windows.device))
+
+
+def _by_slot(encoder: nn.Module, grid: Grid, slots: tuple[int, ...]) -> dict[int, Tensor]:
+    """The embeddings of these slots, encoded together."""
+    return dict(zip(slots, encoder(grid.gathered(slots)).chunk(len(slots)), strict=True))
 
 
 def _two_emotions(present: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 import errno
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -115,6 +116,12 @@ def test_weight_zero_is_measured_and_changes_nothing(tmp_path):
     other = training(weights={"size": 0.5})
     loop(other, tmp_path / "other").run()
     assert state(plain) != state(other)
+    alone = training()
+    error = alone.players[0].loss
+    without = replace(alone.players[0], loss=lambda batch: {"error": error(batch)["error"]}, weights={})
+    alone = replace(alone, players=[without, alone.players[1]])
+    loop(alone, tmp_path / "alone").run()
+    assert state(plain) == state(alone)
 
 
 def test_selection_keeps_the_best_validation(tmp_path):
