@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 
 from models.artefacts import load_module, save_module
 from models.landmarks.alignment import fill_missing
-from models.rendering.edges import EdgeSketch
+from models.rendering.edges import Channels, EdgeSketch, Rounding
 from models.rendering.generator import HISTORY, Generator
 from models.rendering.sequences import FIRST_HISTORY, Start, resized, unit
 from models.types import Portrait, ping_pong
@@ -29,7 +28,7 @@ class RendererSizes:
     """
 
     size: int
-    channels: Literal["simple", "full"]
+    channels: Channels
     width: int
     downsamplings: int
     encoder_blocks: int
@@ -37,9 +36,10 @@ class RendererSizes:
     kernel: int
     flow_reach: float
     start: Start = "lead_in"
+    rounding: Rounding = "none"
 
     def sketch(self) -> EdgeSketch:
-        return EdgeSketch(channels=self.channels, size=self.size)
+        return EdgeSketch(channels=self.channels, size=self.size, rounding=self.rounding)
 
     def generator(self) -> Generator:
         return Generator(

@@ -14,6 +14,7 @@ from torch.nn import functional
 from models.losses import require_known_terms
 from models.method import Player, Stage, StageRun, Training, TrainingData
 from models.rendering.discriminators import MultiScaleDiscriminator
+from models.rendering.edges import Channels, Rounding
 from models.rendering.generator import HISTORY, Generator, Rendering, initialise
 from models.rendering.losses import (
     RECONSTRUCTION,
@@ -203,7 +204,8 @@ class RendererStage(Stage):
 
     Args:
         size: side of the frames the generator draws; the corpus's are resized to it.
-        channels, width, downsamplings, encoder_blocks, decoder_blocks, kernel, flow_reach: see `Generator`.
+        channels, rounding: see `EdgeSketch`.
+        width, downsamplings, encoder_blocks, decoder_blocks, kernel, flow_reach: see `Generator`.
         discriminator_width, discriminator_scales: see `MultiScaleDiscriminator`.
         temporal_strides: distances in frames that a temporal discriminator each judges; may be empty.
         steps, batch, rollout: training steps, windows per step, frames drawn per window.
@@ -230,7 +232,7 @@ class RendererStage(Stage):
         self,
         *,
         size: int,
-        channels: Literal["simple", "full"],
+        channels: Channels,
         width: int,
         downsamplings: int,
         encoder_blocks: int,
@@ -251,6 +253,7 @@ class RendererStage(Stage):
         eyes: float = 4.0,
         recon_norm: Literal["l1", "l2"] = "l1",
         start: Start = "lead_in",
+        rounding: Rounding = "none",
         elsewhere: float = 0.3,
         damaged: float = 0.5,
         warm_up: int = 8,
@@ -280,7 +283,16 @@ class RendererStage(Stage):
         if recon_norm not in RECONSTRUCTION:
             raise ValueError(f"recon_norm: expected l1 or l2, got {recon_norm!r}")
         self.sizes = RendererSizes(
-            size, channels, width, downsamplings, encoder_blocks, decoder_blocks, kernel, flow_reach, start
+            size,
+            channels,
+            width,
+            downsamplings,
+            encoder_blocks,
+            decoder_blocks,
+            kernel,
+            flow_reach,
+            start,
+            rounding,
         )
         self.discriminator_width = discriminator_width
         self.discriminator_scales = discriminator_scales
