@@ -252,8 +252,7 @@ class _Builder:
                 version=stage.version,
                 upstream={key: jobs[key] for key in stage.upstream},
                 data=self.study.training_id,
-                # A stage that draws nothing still differs by seed if what it reads does.
-                seed=seed if stage.seeded else None,
+                seed=stage_seed(stage, seed),
                 prepared=prepared,
                 payload={"config": tree, "stage": name},
             )
@@ -334,6 +333,13 @@ class _Builder:
             prepared=(),
             payload={},
         )
+
+
+def stage_seed(stage: Stage, seed: int) -> int | None:
+    """What a stage's random streams are derived from; it still differs by seed if what it reads does."""
+    if stage.own_seed is not None:
+        return stage.own_seed
+    return seed if stage.seeded else None
 
 
 def _chunks(clips: Sequence[Clip]) -> list[list[Clip]]:

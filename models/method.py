@@ -13,7 +13,7 @@ share each stage that neither touches.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.types import Clip, Prediction, Request
+from models.types import Clip, Prediction, Request, Transcribed
 
 
 class TrainingData(Protocol):
@@ -47,6 +47,13 @@ class TrainingData(Protocol):
         """(examples, 68, 3) float32 3D landmarks of many heads and expressions, for a linear face model.
 
         x right, y down, z towards the viewer, in units of the 256 crop at rest.
+        """
+        ...
+
+    def transcribed(self, count: int) -> Iterator[Transcribed]:
+        """`count` utterances with what they say, for a speech recogniser: by strangers, of other sentences.
+
+        They are made when they are asked for, the same ones at every call, in English.
         """
         ...
 
@@ -117,6 +124,8 @@ class Stage(ABC):
     """Names of the stages of the same method whose folders this one reads."""
     seeded: bool = True
     """False for a stage that draws nothing at random: it is then shared by all seeds."""
+    own_seed: int | None = None
+    """A seed in place of the study's, for a stage that draws at random and is yet shared by all seeds."""
 
     @abstractmethod
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:

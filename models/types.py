@@ -85,6 +85,15 @@ class Clip:
 
 
 @dataclass(frozen=True)
+class Transcribed:
+    """Speech with its words, for training a speech recogniser."""
+
+    waveform: np.ndarray
+    """(samples,) float32, 16 kHz mono in [-1, 1]."""
+    text: str
+
+
+@dataclass(frozen=True)
 class Portrait:
     """The target video: whose face speaks, under which head motion, before which background."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmark.data.corpus import Corpus, Split
-from models.types import Clip
+from benchmark.data.synthetic.readings import readings
+from models.types import Clip, Transcribed
 
 
 @dataclass(frozen=True)
@@ -33,3 +35,7 @@ class SubjectData:
 
     def heads(self) -> np.ndarray:
         return self.corpus.heads()
+
+    def transcribed(self, count: int) -> Iterator[Transcribed]:
+        """Generated speech, whatever the corpus: none has transcripts of its own that would be enough."""
+        return readings(count)

@@ -60,7 +60,7 @@ def mfcc(waveform: np.ndarray, *, pad_tail: bool = True) -> Float32[np.ndarray, 
     frames = sliding_window_view(emphasised, ROW_LENGTH)[::HOP]
     out = np.empty((rows, NUM_CEPSTRA), np.float32)
     for start in range(0, rows, _CHUNK):
-        out[start : start + _CHUNK] = _cepstra(frames[start : start + _CHUNK])
+        out[start : start + _CHUNK] = cepstra(frames[start : start + _CHUNK], NUM_CEPSTRA)
     return out
 
 
@@ -99,18 +99,19 @@ def _energy_weights() -> np.ndarray:
 
 
 @cache
-def _liftered_dct() -> np.ndarray:
-    basis = np.asarray(scipy.fft.dct(np.eye(NUM_FILTERS), type=2, axis=1, norm="ortho"))[:, :NUM_CEPSTRA]
-    lifter = 1 + LIFTER / 2 * np.sin(np.pi * np.arange(NUM_CEPSTRA) / LIFTER)
+def _liftered_dct(count: int) -> np.ndarray:
+    basis = np.asarray(scipy.fft.dct(np.eye(NUM_FILTERS), type=2, axis=1, norm="ortho"))[:, :count]
+    lifter = 1 + LIFTER / 2 * np.sin(np.pi * np.arange(count) / LIFTER)
     return np.ascontiguousarray(basis * lifter, np.float32)
 
 
-def _cepstra(frames: np.ndarray) -> np.ndarray:
+def cepstra(frames: np.ndarray, count: int) -> np.ndarray:
+    """(rows, count) cepstra of (rows, 400) pre-emphasised float32 samples; the first is the log energy."""
     spectrum = np.asarray(scipy.fft.rfft(frames, NUM_FFT)).view(np.float32)
     energies = np.square(spectrum, out=spectrum) @ _energy_weights()
     energies[energies == 0] = FLOOR
     logs = np.log(energies, out=energies)
-    out = logs[:, :-1] @ _liftered_dct()
+    out = logs[:, :-1] @ _liftered_dct(count)
     out[:, 0] = logs[:, -1]
     return out
 

@@ -75,7 +75,7 @@ class SourceSpeech:
 class SpeechNetwork:
     """hibari's bundled voice with its phone durations, run once per sentence and remembered."""
 
-    def __init__(self) -> None:
+    def __init__(self, remembered: int = 256) -> None:
         import onnxruntime
         from hibari.tts import ASSETS, Hibari
 
@@ -85,7 +85,7 @@ class SpeechNetwork:
         model = Path(ASSETS, "hibari.onnx").read_bytes() + _extra_output(_DURATIONS)
         self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         self._voice = Hibari()
-        self.speak = functools.lru_cache(maxsize=256)(self._speak)
+        self.speak = functools.lru_cache(maxsize=remembered)(self._speak)
 
     def _speak(self, text: str) -> SourceSpeech:
         """The spectra and phones of one sentence.

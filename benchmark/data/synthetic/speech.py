@@ -103,9 +103,14 @@ def true_warp(a: Utterance | np.ndarray, b: Utterance | np.ndarray, times: np.nd
 
 
 class SpeechSynthesizer:
-    """Speaks the corpus's sentences. The network is loaded when first needed and runs once per sentence."""
+    """Speaks sentences. The network is loaded when first needed and runs once per sentence.
 
-    def __init__(self) -> None:
+    Args:
+        remembered: how many sentences the network keeps, about 4 MB each.
+    """
+
+    def __init__(self, *, remembered: int = 256) -> None:
+        self._remembered = remembered
         self._network: SpeechNetwork | None = None
 
     def utterance(
@@ -134,7 +139,7 @@ class SpeechSynthesizer:
 
     def _source(self, text: str) -> SourceSpeech:
         if self._network is None:
-            self._network = SpeechNetwork()
+            self._network = SpeechNetwork(self._remembered)
         return self._network.speak(text)
 
 
