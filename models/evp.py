@@ -32,8 +32,9 @@ from models.disentangle.cross import DisentangleStage
 from models.disentangle.emotion import EmotionClassifierStage
 from models.face3d.alignment import LandmarkAlignment
 from models.face3d.morphable import Face3DStage, FaceModel
-from models.landmarks.predictor import LandmarkPredictor
+from models.landmarks.predictor import LandmarkPredictor, still
 from models.landmarks.stage import LandmarksStage
+from models.landmarks.topology import to_68
 from models.method import Method, Predictor, Stage, TrainingData
 from models.rendering.renderer import Renderer
 from models.rendering.stage import RendererStage
@@ -45,8 +46,9 @@ class EVP(Method):
 
     Args:
         align: how the predicted face is put under the target's head pose.
-        emotion_from: "audio" takes the emotion from the emotional utterance itself; "label" from the mean
-            embedding of that emotion's training clips, as the released codes do.
+        emotion_from: "audio" takes the emotion from the emotional utterance itself, the release's condition
+            of that name; "label" from the mean embedding of that emotion's training clips, its condition
+            "feature".
         emotions: whether the corpus has emotion labels. Without them nothing can be paired or
             disentangled: landmarks are then predicted from content alone.
         frames: whether the corpus has video. Without it the method ends at landmarks.
@@ -91,10 +93,16 @@ class EVP(Method):
         renderer = Renderer.load(inputs["renderer"], device) if "renderer" in inputs else None
 
         def predict(request: Request) -> Prediction:
-            still = speak.predict(
-                request.waveform, num_frames=request.num_frames, **self._emotion(speak, request)
+            target = None
+            if speak.identity != "zeros":
+                target = still(request.target.landmarks, model if speak.frontal else None)
+            spoken = speak.predict(
+                request.waveform,
+                num_frames=request.num_frames,
+                target=target,
+                **self._emotion(speak, request),
             )
-            landmarks = self.align.align(still, request.target.landmarks, model)
+            landmarks = self.align.align(to_68(spoken), request.target.landmarks, model)
             if renderer is None or request.target.frames is None:
                 return Prediction(landmarks)
             return Prediction(landmarks, renderer.render(landmarks, request.target))
@@ -107,6 +115,6 @@ class EVP(Method):
             return {}
         if self.emotion_from == "audio":
             return {"emotion_waveform": request.emotion_waveform}
-        if request.emotion not in speak.codes:
-            raise ValueError(f"no emotion code for {request.emotion!r}: trained on {', '.join(speak.codes)}")
-        return {"emotion_code": speak.codes[request.emotion]}
+        if request.emotion is None:
+            raise ValueError("emotion_from=label needs a request with an emotion label, got None")
+        return {"emotion_code": speak.code(request.emotion)}

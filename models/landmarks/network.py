@@ -15,6 +15,8 @@ from models.disentangle.content import ContentEncoder
 from models.disentangle.emotion import EmotionEncoder
 from models.landmarks.pca import NUM_COMPONENTS
 
+HEADS = ("linear", "mlp")
+
 
 @dataclass(frozen=True)
 class AudioToLandmarksSizes:
@@ -29,8 +31,11 @@ class AudioToLandmarksSizes:
     lstm_hidden: int = 256
     lstm_layers: int = 3
     num_components: int = NUM_COMPONENTS
+    head: str = "linear"
+    """After the LSTM: one "linear" layer, as released, or the paper's two-layer "mlp", whose hidden size it
+    does not give: here that of the LSTM."""
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> dict[str, int | str]:
         return asdict(self)
 
 
@@ -56,7 +61,7 @@ class AudioToLandmarks(nn.Module):
         self.dropout = nn.Dropout(dropout)
         inputs = sizes.identity_dim + sizes.content_dim + sizes.emotion_dim
         self.lstm = nn.LSTM(inputs, sizes.lstm_hidden, sizes.lstm_layers, batch_first=True)
-        self.head = nn.Linear(sizes.lstm_hidden, sizes.num_components)
+        self.head = _head(sizes)
 
     def forward(
         self,
@@ -68,3 +73,12 @@ class AudioToLandmarks(nn.Module):
         identity = self.identity(example)[:, None].expand(-1, content.shape[1], -1)
         state, _ = self.lstm(torch.cat([identity, self.dropout(content), self.dropout(emotion)], 2))
         return self.head(state) + example[:, None]
+
+
+def _head(sizes: AudioToLandmarksSizes) -> nn.Module:
+    if sizes.head not in HEADS:
+        raise ValueError(f"unknown head {sizes.head!r}: expected {' or '.join(HEADS)}")
+    last = nn.Linear(sizes.lstm_hidden, sizes.num_components)
+    if sizes.head == "linear":
+        return last
+    return nn.Sequential(nn.Linear(sizes.lstm_hidden, sizes.lstm_hidden), nn.ReLU(inplace=True), last)

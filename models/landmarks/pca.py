@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from models.artefacts import load_arrays, save_arrays
+from models.landmarks.topology import LAYOUTS, Layout
 
 NORMALISER = 255.0
 """Pixels of the crop to a unit of the normalised coordinates."""
@@ -23,6 +24,10 @@ class LandmarkPCA:
     """(2 points,) normalised, x0 y0 x1 y1 ..."""
     components: np.ndarray
     """(2 points, components), orthonormal columns, the largest variance first."""
+
+    @property
+    def layout(self) -> Layout:
+        return LAYOUTS[len(self.mean) // 2]
 
     @classmethod
     def fit(cls, landmarks: np.ndarray, num_components: int = NUM_COMPONENTS) -> LandmarkPCA:

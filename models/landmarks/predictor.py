@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,18 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from models.artefacts import ArtefactError, load_arrays, load_module, save_arrays, save_module
+from models.artefacts import ArtefactError, load_module, save_module
 from models.audio.mfcc import mfcc, windows
+from models.face3d.alignment import frontalise
+from models.face3d.morphable import FaceModel
+from models.landmarks.alignment import fill_missing, stabilise
+from models.landmarks.codes import Code, EmotionCodes
 from models.landmarks.network import AudioToLandmarks, AudioToLandmarksSizes
 from models.landmarks.pca import LandmarkPCA
+from models.landmarks.topology import Layout, in_layout
 
 POOLINGS = ("mean", "none")
+IDENTITIES = ("zeros", "frame", "target")
 _ENCODE_BATCH = 256
 
 
@@ -29,7 +34,10 @@ class LandmarkPredictor:
         pooling: "mean" gives all frames the mean emotion embedding of the emotional utterance; "none", as
             released, frame i that of its window i, the last one held where the utterance is shorter.
         use_emotion: False for a network that was trained without emotion labels: its emotion input is zero.
-        codes: mean emotion embedding of each emotion's training clips, by label.
+        codes: mean emotion embeddings of the training clips, by emotion and intensity.
+        identity: the example landmarks, to which the network adds the displacement: "zeros", the subject's
+            mean face, as released; "frame", the target video's first frame; "target", its mean face.
+        frontal: whether faces are seen from the front, by the 3D model, or as their heads were turned.
     """
 
     def __init__(
@@ -39,13 +47,24 @@ class LandmarkPredictor:
         *,
         pooling: str,
         use_emotion: bool,
-        codes: dict[str, np.ndarray],
+        codes: EmotionCodes,
+        identity: str = "zeros",
+        frontal: bool = False,
     ) -> None:
+        if identity not in IDENTITIES:
+            raise ValueError(f"unknown identity {identity!r}: expected one of {', '.join(IDENTITIES)}")
         self.network = network
         self.pca = pca
         self.pooling = pooling
         self.use_emotion = use_emotion
         self.codes = codes
+        self.identity = identity
+        self.frontal = frontal
+
+    @property
+    def layout(self) -> Layout:
+        """The points that are predicted."""
+        return self.pca.layout
 
     @torch.inference_mode()
     def predict(
@@ -54,6 +73,7 @@ class LandmarkPredictor:
         *,
         emotion_waveform: np.ndarray | None = None,
         emotion_code: np.ndarray | None = None,
+        target: np.ndarray | None = None,
         num_frames: int | None = None,
     ) -> Float32[np.ndarray, "frames points 2"]:
         """Stabilised landmarks in pixels, one frame per 40 ms of speech.
@@ -61,18 +81,29 @@ class LandmarkPredictor:
         Args:
             waveform: (samples,) what is said.
             emotion_waveform: (samples,) speech with the wanted emotion; None takes it from `waveform` itself.
-            emotion_code: an embedding in its place, for instance one of `codes` or a mixture of them.
+            emotion_code: an embedding in its place, for instance from `code`.
+            target: (frames, 68 or 106, 2) landmarks of the target video without head motion, see `still`;
+                needed, and used, only where `identity` is not "zeros".
             num_frames: return this many, dropping the end or holding the last frame; None keeps all.
 
         Raises:
-            ValueError: both an emotional waveform and a code were given, or a code of another length.
+            ValueError: both an emotional waveform and a code were given, a code of another length, or no
+                target where one is needed.
         """
         content = self.encode_content(waveform)
         emotion = self._emotion(waveform, emotion_waveform, emotion_code, len(content))
-        coeffs = self._coefficients(content, emotion)
+        coeffs = self._coefficients(content, emotion, self._example(target))
         if num_frames is not None:
             coeffs = coeffs[np.minimum(np.arange(num_frames), len(coeffs) - 1)]
         return self.pca.decode(coeffs)
+
+    def code(self, emotion: str, intensity: int | None = None) -> Code:
+        """The stored code of an emotion or of a mixture such as `angry4_neutral6`: see `EmotionCodes.get`.
+
+        Raises:
+            ValueError: it was not trained on; the message lists what was.
+        """
+        return self.codes.get(emotion, intensity)
 
     @torch.inference_mode()
     def emotion_code(self, waveform: np.ndarray) -> Float32[np.ndarray, " emotion"]:
@@ -86,11 +117,13 @@ class LandmarkPredictor:
     def save(self, directory: Path) -> None:
         save_module(directory / "network.safetensors", self.network)
         self.pca.save(directory / "pca.safetensors")
-        save_arrays(directory / "codes.safetensors", self.codes)
+        self.codes.save(directory / "codes.safetensors")
         settings = {
             "sizes": self.network.sizes.as_dict(),
             "pooling": self.pooling,
             "use_emotion": self.use_emotion,
+            "identity": self.identity,
+            "frontal": self.frontal,
         }
         (directory / "predictor.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
@@ -104,15 +137,16 @@ class LandmarkPredictor:
         path = directory / "predictor.json"
         try:
             settings = json.loads(path.read_text())
-            sizes = AudioToLandmarksSizes(**settings["sizes"])
-            pooling, use_emotion = settings["pooling"], settings["use_emotion"]
+            sizes = AudioToLandmarksSizes(**settings.pop("sizes"))
+            pooling, use_emotion = settings.pop("pooling"), settings.pop("use_emotion")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ArtefactError(f"{path} cannot be read ({error}): run its stage again") from error
         network = AudioToLandmarks(sizes)
         load_module(directory / "network.safetensors", network)
         pca = LandmarkPCA.load(directory / "pca.safetensors")
-        codes = load_arrays(directory / "codes.safetensors")
-        return cls(network.to(device).eval(), pca, pooling=pooling, use_emotion=use_emotion, codes=codes)
+        codes = EmotionCodes.load(directory / "codes.safetensors")
+        network = network.to(device).eval()
+        return cls(network, pca, pooling=pooling, use_emotion=use_emotion, codes=codes, **settings)
 
     def _windows(self, waveform: np.ndarray) -> Tensor:
         device = next(self.network.parameters()).device
@@ -135,9 +169,25 @@ class LandmarkPredictor:
         embedding = encode(self.network.emotion, self._windows(source))
         return pooled(embedding, frames, self.pooling)
 
-    def _coefficients(self, content: Tensor, emotion: Tensor) -> np.ndarray:
-        example = content.new_zeros(1, self.network.sizes.num_components)
-        return self.network(content[None], emotion[None], example)[0].cpu().numpy()
+    def _example(self, target: np.ndarray | None) -> np.ndarray:
+        if self.identity == "zeros":
+            return np.zeros(self.network.sizes.num_components, np.float32)
+        if target is None:
+            raise ValueError(
+                f"identity {self.identity!r} needs the target's landmarks without head motion, got None"
+            )
+        coeffs = self.pca.encode(in_layout(fill_missing(target), self.layout))
+        return coeffs[0] if self.identity == "frame" else coeffs.mean(0)
+
+    def _coefficients(self, content: Tensor, emotion: Tensor, example: np.ndarray) -> np.ndarray:
+        given = torch.from_numpy(example).to(content)[None]
+        return self.network(content[None], emotion[None], given)[0].cpu().numpy()
+
+
+def still(landmarks: np.ndarray, model: FaceModel | None) -> Float32[np.ndarray, "frames 68 2"]:
+    """Landmarks (frames, 68, 2) without head motion: stabilised, and seen from the front where there is a
+    face model. Frames without a face stay NaN."""
+    return stabilise(landmarks) if model is None else frontalise(landmarks, model)
 
 
 def encode(encoder: nn.Module, inputs: Float[Tensor, "time 1 28 12"]) -> Float[Tensor, "time dim"]:
@@ -151,12 +201,3 @@ def pooled(embedding: Float[Tensor, "time dim"], frames: int, pooling: str) -> F
         return embedding.mean(0).expand(frames, -1)
     index = torch.arange(frames, device=embedding.device).clamp(max=len(embedding) - 1)
     return embedding[index]
-
-
-def mean_codes(embeddings: Sequence[Tensor], emotions: Sequence[str | None]) -> dict[str, np.ndarray]:
-    """The mean embedding over all windows of each emotion's clips."""
-    codes = {}
-    for emotion in sorted({emotion for emotion in emotions if emotion is not None}):
-        members = [e for e, label in zip(embeddings, emotions, strict=True) if label == emotion]
-        codes[emotion] = torch.cat(members).mean(0).cpu().numpy()
-    return codes

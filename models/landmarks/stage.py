@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,13 +17,13 @@ from models import initialise
 from models.audio.features import WindowBank, evenly_spaced, load_features
 from models.disentangle.cross import load_encoders
 from models.disentangle.emotion import EmotionClassifier
-from models.face3d.alignment import frontalise
 from models.face3d.morphable import FaceModel
-from models.landmarks.alignment import fill_missing, stabilise
+from models.landmarks.alignment import fill_missing
+from models.landmarks.codes import EmotionCodes, mean_codes
 from models.landmarks.network import AudioToLandmarks, AudioToLandmarksSizes
 from models.landmarks.pca import LandmarkPCA
-from models.landmarks.predictor import POOLINGS, LandmarkPredictor, encode, mean_codes, pooled
-from models.landmarks.topology import IBUG68
+from models.landmarks.predictor import IDENTITIES, POOLINGS, LandmarkPredictor, encode, pooled, still
+from models.landmarks.topology import IBUG68, LAYOUTS, Layout, in_layout, to_68
 from models.losses import require_known_terms, velocity_error
 from models.method import Player, Stage, StageRun, Training, TrainingData
 from models.optimisation import adam, refresh_batch_norm
@@ -46,11 +47,21 @@ class LandmarksStage(Stage):
             and intensity, so that it cannot tell what is said.
         frontal: predict the face as it looks straight ahead, by the 3D model, not under whatever pose its
             head happened to have; the paper's landmarks are aligned in 2D only.
+        layout: 68 points, or the 106 of the paper's detector, of which 38 are derived from the 68.
+        identity: the example landmarks of a training sequence: "zeros", the subject's mean face, as released;
+            "frame", the frame before the sequence, as in code of the release that is not called; "target",
+            the mean face of another clip drawn at random, for the paper's "aligned landmark of the target".
+            See `LandmarkPredictor` for what takes its place in use.
+        head: see `AudioToLandmarksSizes`.
         sequence: frames per example.
         dropout: see `AudioToLandmarks`; keeps few sentences from being learned by heart. 0 as released.
         loss: weights of the mean squared errors: "coeffs" of the coefficients, "mouth" of the mouth's points,
             "velocity" of the coefficients' changes between frames.
+        select_by: "mouth_distance" keeps the weights whose validation error of the mouth is lowest, "last"
+            those of the last step.
     """
+
+    version: ClassVar[int] = 2
 
     width: int = 16
     hidden: int = 256
@@ -61,6 +72,9 @@ class LandmarksStage(Stage):
     lstm_hidden: int = 128
     lstm_layers: int = 3
     num_components: int = 16
+    layout: Literal[68, 106] = 68
+    identity: Literal["zeros", "frame", "target"] = "zeros"
+    head: Literal["linear", "mlp"] = "linear"
     use_emotion: bool = True
     fine_tune: bool = False
     emotion_pooling: str = "mean"
@@ -73,6 +87,7 @@ class LandmarksStage(Stage):
     batch: int = 16
     learning_rate: float = 1e-3
     decay: bool = True
+    select_by: Literal["mouth_distance", "last"] = "mouth_distance"
     validate_every: int = 200
     validation_clips: int = 24
 
@@ -88,7 +103,8 @@ class LandmarksStage(Stage):
         if not clips:
             raise ValueError(f"no training clip with a face has {self.sequence} frames or more")
         model = FaceModel.load(inputs["face3d"]) if self.frontal else None
-        truths = _truths(clips, model)
+        layout = LAYOUTS[self.layout]
+        truths = _truths(clips, model, layout)
         pca = LandmarkPCA.fit(
             np.concatenate([truth[np.isfinite(truth).all((1, 2))] for truth in truths]), self.num_components
         )
@@ -103,8 +119,7 @@ class LandmarksStage(Stage):
         mouth = torch.from_numpy(_mouth_columns(pca)).to(run.device)
 
         def loss(batch: _Batch) -> Mapping[str, Tensor]:
-            example = torch.zeros(len(batch.windows), self.num_components, device=run.device)
-            predicted = network(*inputs_of(batch), example)
+            predicted = network(*inputs_of(batch), batch.example.to(run.device))
             target = batch.coeffs.to(run.device)
             return {
                 "coeffs": F.mse_loss(predicted, target),
@@ -114,8 +129,10 @@ class LandmarksStage(Stage):
 
         held_out = self._usable(data.validation, features, run)
         held_out = [held_out[i] for i in evenly_spaced(len(held_out), self.validation_clips)]
-        expected = _truths(held_out, model)
-        predictor = self._predictor(network, pca, {})
+        expected = _truths(held_out, model, IBUG68)
+        # A held-out clip's own face would tell what is to be predicted.
+        targets = [truths[i % len(truths)] for i in range(len(held_out))]
+        predictor = self._predictor(network, pca, EmotionCodes())
         trained = network if self.trains_encoders else _DecoderOnly(network)
         optimizer = adam(
             trained.parameters(), learning_rate=self.learning_rate, steps=self.steps, decay=self.decay
@@ -126,7 +143,7 @@ class LandmarksStage(Stage):
         def validate() -> Mapping[str, float]:
             if self.trains_encoders:
                 refresh_batch_norm(network, (partial(inputs_of, batch) for batch in calibration))
-            return _mouth_distance(predictor, held_out, expected) if held_out else {}
+            return _mouth_distance(predictor, held_out, expected, targets) if held_out else {}
 
         run.fit(
             Training(
@@ -136,7 +153,7 @@ class LandmarksStage(Stage):
                 steps=self.steps,
                 validate=validate,
                 validate_every=self.validate_every,
-                select_by="mouth_distance" if held_out else None,
+                select_by=self.select_by if held_out and self.select_by != "last" else None,
             )
         )
         self._predictor(network, pca, self._codes(network, clips, bank)).save(run.directory)
@@ -152,6 +169,12 @@ class LandmarksStage(Stage):
             raise ValueError(
                 f"unknown emotion_pooling {self.emotion_pooling!r}: expected {' or '.join(POOLINGS)}"
             )
+        if self.layout not in LAYOUTS:
+            raise ValueError(f"unknown layout {self.layout!r}: expected 68 or 106")
+        if self.identity not in IDENTITIES:
+            raise ValueError(f"unknown identity {self.identity!r}: expected one of {', '.join(IDENTITIES)}")
+        if self.select_by not in ("mouth_distance", "last"):
+            raise ValueError(f"unknown select_by {self.select_by!r}: expected mouth_distance or last")
         return weights
 
     def _usable(self, clips: Sequence[Clip], features: Mapping[str, np.ndarray], run: StageRun) -> list[Clip]:
@@ -195,6 +218,7 @@ class LandmarksStage(Stage):
             self.lstm_hidden,
             self.lstm_layers,
             self.num_components,
+            self.head,
         )
 
     def _encoded(self, network: AudioToLandmarks, bank: WindowBank) -> _FixedEncoders:
@@ -206,20 +230,24 @@ class LandmarksStage(Stage):
         return _FixedEncoders(content, torch.cat(per_frame))
 
     def _predictor(
-        self, network: AudioToLandmarks, pca: LandmarkPCA, codes: dict[str, np.ndarray]
+        self, network: AudioToLandmarks, pca: LandmarkPCA, codes: EmotionCodes
     ) -> LandmarkPredictor:
         return LandmarkPredictor(
-            network, pca, pooling=self.emotion_pooling, use_emotion=self.use_emotion, codes=codes
+            network,
+            pca,
+            pooling=self.emotion_pooling,
+            use_emotion=self.use_emotion,
+            codes=codes,
+            identity=self.identity,
+            frontal=self.frontal,
         )
 
-    def _codes(
-        self, network: AudioToLandmarks, clips: Sequence[Clip], bank: WindowBank
-    ) -> dict[str, np.ndarray]:
+    def _codes(self, network: AudioToLandmarks, clips: Sequence[Clip], bank: WindowBank) -> EmotionCodes:
         if not self.use_emotion:
-            return {}
+            return EmotionCodes()
         network.eval()
         embeddings = _embeddings(network.emotion, bank).split(bank.counts.tolist())
-        return mean_codes(embeddings, [clip.emotion for clip in clips])
+        return mean_codes(embeddings, [clip.emotion for clip in clips], [clip.intensity for clip in clips])
 
 
 @dataclass(frozen=True)
@@ -230,6 +258,8 @@ class _Batch:
     """(batch, time) indices into the bank: how it is felt."""
     coeffs: Tensor
     """(batch, time, components)"""
+    example: Tensor
+    """(batch, components): whose displacement is to be predicted."""
 
 
 class _Sequences:
@@ -245,11 +275,13 @@ class _Sequences:
     ) -> None:
         self.batch, self.length, self.swap = stage.batch, stage.sequence, stage.emotion_swap
         self.first = bank.first
+        self.identity = stage.identity
         frames = np.minimum(bank.counts, [len(truth) for truth in truths])
         self.starts = np.maximum(frames - self.length + 1, 0)
         if not self.starts.sum():
             raise ValueError(f"no training clip with a face has {self.length} frames or more")
         self.coeffs = [torch.from_numpy(pca.encode(fill_missing(truth))) for truth in truths]
+        self.faces = torch.stack([coeffs.mean(0) for coeffs in self.coeffs])
         self.clip_of = np.repeat(np.arange(len(clips)), self.starts)
         self.start_of = np.concatenate([np.arange(n) for n in self.starts])
         kinds = [(clip.emotion, clip.intensity) for clip in clips]
@@ -270,8 +302,19 @@ class _Sequences:
             self.coeffs[clip][start : start + self.length] for clip, start in zip(clips, starts, strict=True)
         ]
         return _Batch(
-            (self.first[clips] + starts)[:, None] + steps, emotional[:, None] + steps, torch.stack(targets)
+            (self.first[clips] + starts)[:, None] + steps,
+            emotional[:, None] + steps,
+            torch.stack(targets),
+            self._examples(clips, starts, rng),
         )
+
+    def _examples(self, clips: np.ndarray, starts: np.ndarray, rng: np.random.Generator) -> Tensor:
+        if self.identity == "frame":
+            before = np.maximum(starts - 1, 0)
+            return torch.stack([self.coeffs[clip][at] for clip, at in zip(clips, before, strict=True)])
+        if self.identity == "target":
+            return self.faces[torch.from_numpy(rng.integers(len(self.faces), size=len(clips)))]
+        return self.faces.new_zeros(len(clips), self.faces.shape[1])
 
 
 @dataclass(frozen=True)
@@ -317,26 +360,27 @@ def _embeddings(encoder: torch.nn.Module, bank: WindowBank) -> Tensor:
     return encode(encoder, bank.windows(np.arange(len(bank))))
 
 
-def _truths(clips: Sequence[Clip], model: FaceModel | None) -> list[np.ndarray]:
-    """(frames, 68, 2) stabilised landmarks of each clip, seen from the front where there is a face model."""
-    if model is None:
-        return [stabilise(clip.landmarks) for clip in clips]
-    return [frontalise(clip.landmarks, model) for clip in clips]
+def _truths(clips: Sequence[Clip], model: FaceModel | None, layout: Layout) -> list[np.ndarray]:
+    """(frames, points, 2) landmarks of each clip without head motion."""
+    return [in_layout(still(clip.landmarks, model), layout) for clip in clips]
 
 
 def _mouth_columns(pca: LandmarkPCA) -> np.ndarray:
     """(components, 2 mouth points): from coefficients to the mouth's normalised coordinates."""
-    columns = pca.components.T.reshape(pca.components.shape[1], -1, 2)[:, list(IBUG68.regions["mouth"])]
+    columns = pca.components.T.reshape(pca.components.shape[1], -1, 2)[:, pca.layout.region("mouth")]
     return columns.reshape(len(columns), -1)
 
 
 def _mouth_distance(
-    predictor: LandmarkPredictor, clips: Sequence[Clip], truths: Sequence[np.ndarray]
+    predictor: LandmarkPredictor,
+    clips: Sequence[Clip],
+    truths: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
 ) -> Mapping[str, float]:
-    """Mean distance of mouth and of all landmarks in pixels; every clip counts equally."""
+    """Mean distance of the mouth and of all of the 68 landmarks in pixels; every clip counts equally."""
     mouths, faces = [], []
-    for clip, truth in zip(clips, truths, strict=True):
-        predicted = predictor.predict(clip.waveform, num_frames=len(truth))
+    for clip, truth, target in zip(clips, truths, targets, strict=True):
+        predicted = to_68(predictor.predict(clip.waveform, target=target, num_frames=len(truth)))
         distance = np.linalg.norm(predicted - truth, axis=-1)[np.isfinite(truth).all((1, 2))]
         mouths.append(distance[:, list(IBUG68.regions["mouth"])].mean())
         faces.append(distance.mean())

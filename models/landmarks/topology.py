@@ -247,6 +247,11 @@ def to_68(landmarks: np.ndarray) -> np.ndarray:
     return landmarks[..., list(POINTS_68_IN_106), :]
 
 
+def in_layout(landmarks: np.ndarray, layout: Layout) -> np.ndarray:
+    """(..., 68 or 106, d) -> (..., points of the layout, d)."""
+    return to_106(landmarks) if layout is EVP106 else to_68(landmarks)
+
+
 def to_106(landmarks: np.ndarray) -> np.ndarray:
     """(..., 68 or 106, d) -> (..., 106, d). Points that 68 lack are combinations of their neighbours."""
     if layout_of(landmarks) is EVP106:

@@ -18,8 +18,10 @@ from models.audio.pairs import PairsStage, load_pairs
 from models.disentangle.cross import TERMS, DisentangleStage
 from models.disentangle.emotion import EmotionClassifierStage
 from models.landmarks.alignment import stabilise
+from models.landmarks.pca import LandmarkPCA
 from models.landmarks.predictor import LandmarkPredictor
-from models.landmarks.stage import LandmarksStage
+from models.landmarks.stage import LandmarksStage, _Sequences
+from models.landmarks.topology import EVP106, to_68, to_106
 from models.method import Stage
 
 CPU = torch.device("cpu")
@@ -175,9 +177,119 @@ def test_emotion_comes_from_the_emotional_utterance(tiny, inputs) -> None:
     assert 8 < raised < 24
     code = predictor.emotion_code(sad.waveform)
     np.testing.assert_allclose(predictor.predict(angry.waveform, emotion_code=code), swapped, atol=1e-3)
-    assert set(predictor.codes) == set(tiny.emotions)
+    assert set(predictor.codes.mean) == set(tiny.emotions)
+    assert predictor.codes.intensities("sad") == (1,)
     again = predictor.predict(angry.waveform)
     assert np.array_equal(own, again)
+
+
+def test_stored_codes_are_means_of_the_trained_encoder(tiny, inputs) -> None:
+    predictor = LandmarkPredictor.load(inputs["landmarks"], CPU)
+    encoded: dict[str, list[np.ndarray]] = {emotion: [] for emotion in tiny.emotions}
+    for clip in tiny.train:
+        inputs_of = torch.from_numpy(windows(mfcc(clip.waveform)).copy())[:, None]
+        with torch.inference_mode():
+            encoded[clip.emotion].append(predictor.network.emotion(inputs_of).numpy())
+    for emotion, embeddings in encoded.items():
+        np.testing.assert_allclose(
+            predictor.code(emotion), np.concatenate(embeddings).mean(0), rtol=1e-4, atol=1e-5
+        )
+    mixed = predictor.code("angry4_sad6")
+    np.testing.assert_allclose(mixed, 0.4 * predictor.code("angry") + 0.6 * predictor.code("sad"), rtol=1e-5)
+    waveform = tiny.validation[0].waveform
+    brows = [
+        predictor.predict(waveform, emotion_code=predictor.code(name))[:, 17:27, 1].mean()
+        for name in ("angry", "angry5_sad5", "sad")
+    ]
+    assert brows == sorted(brows)
+
+
+def test_106_points_are_trained_and_predicted(tiny, inputs, bare_run, tmp_path) -> None:
+    # More components than the corpus has ways to move would be arbitrary directions.
+    stage = replace(LANDMARKS, layout=106, num_components=2)
+    run = carry_out(stage, tiny, inputs, tmp_path / "landmarks", bare_run)
+    predictor = LandmarkPredictor.load(tmp_path / "landmarks", CPU)
+    assert predictor.layout is EVP106
+    clip = tiny.validation[0]
+    predicted = predictor.predict(clip.waveform)
+    assert predicted.shape == (clip.num_frames, 106, 2)
+    # 38 points are combinations of the 68, and so they are in the prediction, which is linear in them.
+    np.testing.assert_allclose(to_106(to_68(predicted)), predicted, atol=0.05)
+    plain = LandmarkPredictor.load(inputs["landmarks"], CPU).predict(clip.waveform)
+    truth = stabilise(clip.landmarks)
+    error, ours = (np.linalg.norm(to_68(p) - truth, axis=-1).mean() for p in (plain, predicted))
+    assert ours < 1.3 * error
+    assert run.rows[-1]["mouth_distance"] < run.rows[-1]["face_distance"] + 10
+
+
+@pytest.mark.parametrize("identity", ["frame", "target"])
+def test_the_prediction_is_added_to_the_face_that_it_is_given(
+    tiny, inputs, bare_run, tmp_path, identity
+) -> None:
+    stage = replace(LANDMARKS, identity=identity, steps=20)
+    carry_out(stage, tiny, inputs, tmp_path / "landmarks", bare_run)
+    predictor = LandmarkPredictor.load(tmp_path / "landmarks", CPU)
+    waveform = tiny.validation[0].waveform
+    face, other = (stabilise(clip.landmarks) for clip in (tiny.train[0], tiny.train[2]))
+    given = {"frame": lambda landmarks: landmarks[0], "target": lambda landmarks: landmarks.mean(0)}[identity]
+    coeffs = []
+    for landmarks in (face, other):
+        made = predictor.pca.encode(predictor.predict(waveform, target=landmarks))
+        example = predictor.pca.encode(given(landmarks))
+        with torch.inference_mode():
+            content = predictor.encode_content(waveform)[None]
+            emotion = (
+                predictor.network.emotion(torch.from_numpy(windows(mfcc(waveform)).copy())[:, None])
+                .mean(0)
+                .expand(1, content.shape[1], -1)
+            )
+            shown = torch.from_numpy(example)[None]
+            displacement = (predictor.network(content, emotion, shown) - shown[:, None])[0].numpy()
+        np.testing.assert_allclose(made - displacement, np.tile(example, (len(made), 1)), atol=1e-4)
+        coeffs.append(made)
+    assert np.abs(coeffs[0] - coeffs[1]).max() > 1e-3
+    with pytest.raises(ValueError, match="needs the target's landmarks"):
+        predictor.predict(waveform)
+
+
+def test_the_example_frame_of_training_is_the_one_before_the_sequence(tiny, inputs) -> None:
+    features = load_features(inputs["features"])
+    stage = replace(LANDMARKS, identity="frame", batch=64)
+    truths = [stabilise(clip.landmarks) for clip in tiny.train]
+    pca = LandmarkPCA.fit(np.concatenate(truths), 6)
+    bank = WindowBank((features[clip.id] for clip in tiny.train), CPU)
+    batch = _Sequences(stage, tiny.train, truths, pca, bank).draw(np.random.default_rng(0))
+    frames = torch.cat([torch.from_numpy(pca.encode(truth)) for truth in truths])
+    first = batch.windows[:, 0]
+    clip = np.searchsorted(bank.first, first, side="right") - 1
+    before = np.maximum(first - 1, bank.first[clip])
+    torch.testing.assert_close(batch.example, frames[before])
+    torch.testing.assert_close(batch.coeffs[:, 0], frames[first])
+
+
+def test_a_two_layer_head_is_trained_and_kept(tiny, inputs, bare_run, tmp_path) -> None:
+    carry_out(replace(LANDMARKS, head="mlp", steps=5), tiny, inputs, tmp_path / "landmarks", bare_run)
+    predictor = LandmarkPredictor.load(tmp_path / "landmarks", CPU)
+    head = predictor.network.head
+    assert [tuple(part.weight.shape) for part in head if isinstance(part, torch.nn.Linear)] == [
+        (32, 32),
+        (6, 32),
+    ]
+    assert np.isfinite(predictor.predict(tiny.validation[0].waveform)).all()
+
+
+def test_the_last_weights_can_be_kept(tiny, inputs, tmp_path, bare_run) -> None:
+    chosen = []
+
+    class Run(bare_run):
+        def fit(self, training) -> None:
+            chosen.append(training.select_by)
+            super().fit(training)
+
+    for select_by in ("last", "mouth_distance"):
+        stage = replace(LANDMARKS, select_by=select_by, steps=1)
+        carry_out(stage, tiny, inputs, tmp_path / select_by, Run)
+    assert chosen == [None, "mouth_distance"]
 
 
 def test_length_is_as_asked(tiny, inputs) -> None:
@@ -207,7 +319,7 @@ def test_a_corpus_without_emotions(tiny, inputs, bare_run, tmp_path) -> None:
     assert stage.upstream == ("features",)
     carry_out(stage, data, inputs, tmp_path / "landmarks", bare_run)
     predictor = LandmarkPredictor.load(tmp_path / "landmarks", CPU)
-    assert predictor.codes == {}
+    assert not predictor.codes.mean
     assert np.isfinite(predictor.predict(tiny.train[0].waveform)).all()
 
 
@@ -217,6 +329,10 @@ def test_a_corpus_without_emotions(tiny, inputs, bare_run, tmp_path) -> None:
         (replace(LANDMARKS, loss={"mouht": 1.0}), "unknown loss terms mouht"),
         (replace(LANDMARKS, emotion_pooling="max"), "emotion_pooling"),
         (replace(LANDMARKS, sequence=500), "500 frames"),
+        (replace(LANDMARKS, layout=98), "layout 98"),
+        (replace(LANDMARKS, identity="self"), "identity 'self'"),
+        (replace(LANDMARKS, head="mlq"), "head 'mlq'"),
+        (replace(LANDMARKS, select_by="first"), "select_by 'first'"),
         (replace(DISENTANGLE, sampling="both"), "unknown sampling"),
         (replace(DISENTANGLE, distance="l3"), "unknown distance"),
         (replace(DISENTANGLE, content_pairs=3), "content_pairs"),
