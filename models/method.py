@@ -44,8 +44,9 @@ class TrainingData(Protocol):
         ...
 
     def heads(self) -> np.ndarray:
-        """(examples, 68, 3) float32 3D landmarks of many heads and expressions, for a linear face model.
+        """(people, examples, 68, 3) float32 3D landmarks: many heads, each with many expressions.
 
+        For a linear face model. Heads look ahead, and a person's skull stays where it is in all examples;
         x right, y down, z towards the viewer, in units of the 256 crop at rest.
         """
         ...

@@ -69,7 +69,7 @@ class Corpus(ABC):
 
     @abstractmethod
     def heads(self) -> np.ndarray:
-        """(examples, 68, 3) float32, see `models.method.TrainingData.heads`."""
+        """(people, examples, 68, 3) float32, see `models.method.TrainingData.heads`."""
 
 
 @dataclass(frozen=True)

@@ -166,8 +166,9 @@ class Parametric(Corpus):
 
 
 @cache
-def synthetic_heads(people: int = 40, each: int = 30) -> np.ndarray:
-    """(people * each, 68, 3) float32 unposed landmarks of random people saying and feeling random things.
+def synthetic_heads(people: int = 100, each: int = 5) -> np.ndarray:
+    """(people, 8 * each, 68, 3) float32 unposed landmarks of random people who say random things, feeling
+    each of the eight emotions for `each` frames.
 
     x right, y down, z towards the viewer, in pixels of the 256 crop at rest. None of the people is a
     speaker of a corpus.
@@ -176,12 +177,15 @@ def synthetic_heads(people: int = 40, each: int = 30) -> np.ndarray:
     names = list(motion.MOUTH_SHAPES)
     heads = []
     for person in range(people):
-        said = [(names[rng.integers(len(names))], 0.1 * k, 0.1 * k + 0.1) for k in range(each // 2)]
-        emotion = MEAD_EMOTIONS[person % len(MEAD_EMOTIONS)]
-        intensity = 1 if emotion == "neutral" else int(rng.integers(1, 4))
-        expression = motion.perform(said, rng.uniform(0, 1, each), emotion, intensity, rng)
-        heads.append(face.landmarks3d(face.identity(f"stranger-{person}"), expression, layout=68))
-    return np.concatenate(heads).astype(np.float32)
+        who = face.identity(f"stranger-{person}")
+        for emotion in MEAD_EMOTIONS:
+            said = [
+                (names[rng.integers(len(names))], 0.08 * k, 0.08 * k + 0.08) for k in range(each // 2 + 1)
+            ]
+            intensity = 1 if emotion == "neutral" else int(rng.integers(1, 4))
+            expression = motion.perform(said, rng.uniform(0, 1, each), emotion, intensity, rng)
+            heads.append(face.landmarks3d(who, expression, layout=68))
+    return np.stack(heads).reshape(people, -1, 68, 3).astype(np.float32)
 
 
 @cache

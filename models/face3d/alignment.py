@@ -1,8 +1,9 @@
 """3D-aware alignment: the predicted expression under the target video's head pose.
 
-Three variants of one step, chosen by configuration: `PoseSwap` is the paper's, `SimilarityAlignment` its
-ablation, `StillAlignment` leaves head motion out. Each turns a stabilised prediction into landmarks of the
-target's crop, frame k of the prediction with frame k of the target, which is extended by time reversal.
+Variants of one step, chosen by configuration: `PoseSwap` is the paper's and the released code's,
+`SimilarityAlignment` its ablation, `StillAlignment` leaves head motion out. Each turns a stabilised
+prediction into landmarks of the target's crop, frame k of the prediction with frame k of the target, which
+is extended by time reversal.
 """
 
 from __future__ import annotations
@@ -66,15 +67,20 @@ class StillAlignment:
 
 
 class PoseSwap:
-    """Predicted shape and expression, the target's pose.
+    """Predicted expression under the target's pose.
 
     Args:
         placement: what sets scale and place after the target's rotation. "pose" is the paper: the target's
             own scale and translation (equation 8). "points" is the released code: a similarity onto the
-            target's eyes, nose tip and outer brow ends, which forgives errors of the fit; "stable" the same
-            on eyes and nose tip only, so that predicted brows are free to move.
-        carry_residual: add what the fit could not explain of the prediction, as an offset in its own image
-            plane, so that a prediction under its own pose comes back unchanged.
+            target's eyes, nose tip and outer brow ends; "stable" the same on eyes and nose tip only, so that
+            predicted brows are free to move.
+        shape: whose face is shown. "both": prediction and target are the same person, so one shape is fitted
+            to both together; a turned target then tells the depth that a prediction seen from the front
+            cannot. "predicted": the prediction's own, as the paper has it. "target": the predicted
+            expression on the target's own shape, for a voice whose subject is somebody else.
+        carry_residual: add what the fit could not explain of the shown person, as an offset in model space:
+            each frame's own of a prediction, which so comes back unchanged under its own pose; the mean one
+            of a target's shape.
         noise: see `models.face3d.fitting.fit`.
         smooth: pass the result through the 1-euro filter, as the released code does. It lags; off by default.
     """
@@ -84,14 +90,18 @@ class PoseSwap:
     def __init__(
         self,
         *,
-        placement: Literal["pose", "points", "stable"] = "stable",
+        placement: Literal["pose", "points", "stable"] = "pose",
+        shape: Literal["both", "predicted", "target"] = "both",
         carry_residual: bool = True,
         noise: float = 0.5,
         smooth: bool = False,
     ) -> None:
         if placement not in ("pose", "points", "stable"):
             raise ValueError(f"expected placement pose, points or stable, got {placement!r}")
+        if shape not in ("both", "predicted", "target"):
+            raise ValueError(f"expected shape both, predicted or target, got {shape!r}")
         self.placement = placement
+        self.shape = shape
         self.carry_residual = carry_residual
         self.noise = noise
         self.smooth = smooth
@@ -99,18 +109,28 @@ class PoseSwap:
     def align(self, predicted: np.ndarray, target: np.ndarray, model: FaceModel | None) -> np.ndarray:
         """Raises ValueError for landmarks of another shape, a target without a face, or no face model."""
         if model is None:
-            raise ValueError("PoseSwap needs the face model that Face3DStage learns, got None")
+            raise ValueError("PoseSwap needs the face model that a face3d stage leaves, got None")
         extended = _extend(predicted, target)
-        source = fit(model, predicted, noise=self.noise)
         complete = alignment.fill_missing(target)
-        pose = fit(model, complete, noise=self.noise).pose.at(ping_pong(len(target), len(predicted)))
-        points = source.points()
-        if self.carry_residual:
+        source, host = self._fits(model, predicted, complete)
+        pose = host.pose.at(ping_pong(len(target), len(predicted)))
+        shown = host.shape if self.shape == "target" else source.shape
+        points = model.landmarks(model.points(shown, source.expression), pose.rotation)
+        if self.carry_residual and self.shape == "target":
+            points = points + residual_offsets(host, complete).mean(0)
+        elif self.carry_residual:
             points = points + residual_offsets(source, predicted)
         placed = self._place(points, pose, extended)
         if self.smooth:
             placed = alignment.one_euro(placed)
         return placed.astype(predicted.dtype)
+
+    def _fits(self, model: FaceModel, predicted: np.ndarray, target: np.ndarray) -> tuple[Fit, Fit]:
+        if self.shape != "both":
+            return fit(model, predicted, noise=self.noise), fit(model, target, noise=self.noise)
+        together = fit(model, np.concatenate([predicted, target]), noise=self.noise)
+        frames = np.arange(len(predicted) + len(target))
+        return together.at(frames[: len(predicted)]), together.at(frames[len(predicted) :])
 
     def _place(self, points: np.ndarray, pose: Pose, target: np.ndarray) -> np.ndarray:
         projected = project(points, pose)
@@ -131,7 +151,8 @@ def frontalise(landmarks: np.ndarray, model: FaceModel) -> np.ndarray:
     """
     complete = alignment.fill_missing(landmarks)
     fitted = fit(model, complete)
-    points = fitted.points() + residual_offsets(fitted, complete)
+    ahead = np.broadcast_to(np.eye(3), fitted.pose.rotation.shape)
+    points = model.landmarks(fitted.points(), ahead) + residual_offsets(fitted, complete)
     still = alignment.stabilise(points[..., :2]).astype(np.float32)
     still[~np.isfinite(landmarks).all((1, 2))] = np.nan
     return still

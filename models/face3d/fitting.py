@@ -1,8 +1,9 @@
 """Fits the linear face model to a clip's 2D landmarks: pose and expression per frame, shape per clip.
 
-Maximum a posteriori by Gauss-Newton over everything at once (the fit behind the
-EVP results was not released). A frame's six pose unknowns and its expression are eliminated first, which
-leaves one small system for the shape that all frames share.
+Maximum a posteriori by Gauss-Newton over everything at once (the fit behind the EVP results was not
+released; what its author points to alternates pose and ridge steps, which have the same optimum and crawl
+towards it where pose and shape explain each other). A frame's six pose unknowns and its expression are
+eliminated first, which leaves one small system for the shape that all frames share.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.face3d.camera import Pose, nearest_rotation, project, rotation_from_vector
-from models.face3d.morphable import FaceModel
-from models.landmarks.topology import IBUG68
+from models.face3d.morphable import CONTOUR, FaceModel
 
 CHUNK = 256
 """Frames per batch of normal equations: keeps the Jacobians within the cache's reach."""
@@ -21,22 +21,25 @@ CHUNK = 256
 
 @dataclass(frozen=True)
 class Fit:
-    """What explains a clip's landmarks. Model points of frame t are model.points(shape + expression[t])."""
+    """What explains a clip's landmarks."""
 
     model: FaceModel
     pose: Pose
     shape: np.ndarray
-    """(k,) what all frames have in common."""
+    """(s,) of the clip."""
     expression: np.ndarray
-    """(time, k) what each frame adds."""
+    """(time, e) of each frame."""
+
+    def at(self, frames: np.ndarray) -> Fit:
+        return Fit(self.model, self.pose.at(frames), self.shape, self.expression[frames])
 
     def points(self) -> np.ndarray:
-        """(time, 68, 3) in model space."""
-        return self.model.points(self.shape + self.expression)
+        """(time, n, 3) in model space."""
+        return self.model.points(self.shape, self.expression)
 
     def landmarks(self) -> np.ndarray:
-        """(time, 68, 2) the fitted points in the image."""
-        return project(self.points(), self.pose)
+        """(time, 68, 2) the fitted landmarks in the image."""
+        return project(self.model.landmarks(self.points(), self.pose.rotation), self.pose)
 
 
 def initial_pose(points: np.ndarray, landmarks: np.ndarray, weights: np.ndarray) -> Pose:
@@ -57,7 +60,6 @@ def fit(
     *,
     noise: float = 0.5,
     contour_weight: float = 0.5,
-    shape_share: float = 0.7,
     iterations: int = 6,
 ) -> Fit:
     """Fit a clip's landmarks (time, 68, 2).
@@ -67,7 +69,6 @@ def fit(
             model was learned from.
         contour_weight: trust in the face contour relative to other points. Detectors let it slide along
             the silhouette when the head turns.
-        shape_share: part of the model's variance that is shape; the rest is expression.
         iterations: Gauss-Newton steps. Steps shrink a hundredfold each; six reach rounding error.
 
     Raises:
@@ -79,72 +80,66 @@ def fit(
         raise ValueError("expected finite landmarks to fit; fill missing frames first (fill_missing)")
     target = landmarks.astype(np.float64)
     weights = np.ones(68)
-    weights[list(IBUG68.regions["contour"])] = contour_weight
-    trust = weights / noise
-    shape_prior = 1 / (shape_share * model.deviation**2)
-    expression_prior = 1 / ((1 - shape_share) * model.deviation**2)
-
-    pose = initial_pose(model.mean, target, weights)
-    shape = np.zeros(len(model.deviation))
-    expression = np.zeros((len(target), len(shape)))
+    weights[list(CONTOUR)] = contour_weight
+    found = Fit(
+        model,
+        initial_pose(model.mean[:68], target, weights),
+        np.zeros(len(model.shapes)),
+        np.zeros((len(target), len(model.expressions))),
+    )
     for _ in range(iterations):
-        pose, shape, expression = _step(
-            model, target, trust, pose, shape, expression, shape_prior, expression_prior
-        )
-    return Fit(model, pose, shape, expression)
+        found = _step(found, target, weights / noise)
+    return found
 
 
-def _jacobian(model: FaceModel, pose: Pose, points: np.ndarray) -> np.ndarray:
-    """d(pixels) / d(rotation 3, log scale, translation 2, coefficients k): (time, 68, 2, 6 + k)."""
-    frames, k = len(pose), len(model.deviation)
+def _jacobian(model: FaceModel, pose: Pose, points: np.ndarray, seen: np.ndarray | None) -> np.ndarray:
+    """d(pixels) / d(rotation 3, log scale, translation 2, expression e, shape s).
+
+    Points (time, 68, 3) and which of the model's they are; (time, 68, 2, 6 + e + s).
+    """
     turned = points @ np.swapaxes(pose.rotation, -1, -2) * pose.scale[:, None, None]
     x, y, z = np.moveaxis(turned, -1, 0)
+    modes = np.concatenate([model.expressions, model.shapes])
+    frames, k = len(pose), len(modes)
     jacobian = np.zeros((frames, 68, 2, 6 + k))
     jacobian[..., 0, 1], jacobian[..., 0, 2] = z, -y
     jacobian[..., 1, 0], jacobian[..., 1, 2] = -z, x
     jacobian[..., 3] = turned[..., :2]
     jacobian[..., 0, 4] = jacobian[..., 1, 5] = 1
     camera = pose.scale[:, None, None] * pose.rotation[:, :2]
-    jacobian[..., 6:] = (
-        (camera @ np.moveaxis(model.components, -1, 0).reshape(3, -1))
-        .reshape(frames, 2, k, 68)
-        .transpose(0, 3, 1, 2)
-    )
+    moved = (camera @ np.moveaxis(modes, -1, 0).reshape(3, -1)).reshape(frames, 2, k, -1)
+    moved = moved.transpose(0, 3, 1, 2)
+    jacobian[..., 6:] = moved if seen is None else np.take_along_axis(moved, seen[..., None, None], 1)
     return jacobian
 
 
-def _step(
-    model: FaceModel,
-    target: np.ndarray,
-    trust: np.ndarray,
-    pose: Pose,
-    shape: np.ndarray,
-    expression: np.ndarray,
-    shape_prior: np.ndarray,
-    expression_prior: np.ndarray,
-) -> tuple[Pose, np.ndarray, np.ndarray]:
+def _step(found: Fit, target: np.ndarray, trust: np.ndarray) -> Fit:
     """One Gauss-Newton step. A frame's unknowns follow the shape's step linearly: own - gain @ shape_step."""
-    k = len(shape)
-    reduced, right = np.diag(shape_prior), -shape_prior * shape
-    own, gain = np.empty((len(target), 6 + k)), np.empty((len(target), 6 + k, k))
+    model, pose, shape, expression = found.model, found.pose, found.shape, found.expression
+    e, s = expression.shape[1], len(shape)
+    of_frame = 6 + e
+    reduced, right = np.eye(s), -shape
+    own, gain = np.empty((len(target), of_frame)), np.empty((len(target), of_frame, s))
     for start in range(0, len(target), CHUNK):
         part = slice(start, start + CHUNK)
         camera = Pose(pose.rotation[part], pose.scale[part], pose.translation[part])
-        points = model.points(shape + expression[part])
-        jacobian = (_jacobian(model, camera, points) * trust[:, None, None]).reshape(len(camera), 136, 6 + k)
+        points = model.points(shape, expression[part])
+        seen = model.seen(points, camera.rotation)
+        points = points if seen is None else np.take_along_axis(points, seen[..., None], 1)
+        jacobian = _jacobian(model, camera, points, seen) * trust[:, None, None]
+        jacobian = jacobian.reshape(len(camera), 136, of_frame + s)
         error = ((target[part] - project(points, camera)) * trust[:, None]).reshape(len(camera), 136, 1)
         transposed = np.swapaxes(jacobian, -1, -2)
         normal, gradient = transposed @ jacobian, transposed @ error
-        shared = normal[..., 6:].copy()
-        right += gradient[:, 6:, 0].sum(0)
-        reduced = reduced + shared[:, 6:].sum(0)
-        normal[:, range(6, 6 + k), range(6, 6 + k)] += expression_prior
-        gradient[:, 6:, 0] -= expression_prior * expression[part]
-        solved = np.linalg.solve(normal, np.concatenate([gradient, shared], -1))
+        inner, coupling = normal[:, :of_frame, :of_frame], normal[:, :of_frame, of_frame:]
+        diagonal = np.arange(6, of_frame)
+        inner[:, diagonal, diagonal] += 1
+        gradient[:, 6:of_frame, 0] -= expression[part]
+        solved = np.linalg.solve(inner, np.concatenate([gradient[:, :of_frame], coupling], -1))
         own[part], gain[part] = solved[..., 0], solved[..., 1:]
-        coupling = np.swapaxes(shared, -1, -2)
-        right -= (coupling @ solved[..., :1])[..., 0].sum(0)
-        reduced = reduced - (coupling @ solved[..., 1:]).sum(0)
+        back = np.swapaxes(coupling, -1, -2)
+        reduced = reduced + (normal[:, of_frame:, of_frame:] - back @ gain[part]).sum(0)
+        right = right + (gradient[:, of_frame:, 0] - (back @ solved[..., :1])[..., 0]).sum(0)
     shape_step = np.linalg.solve(reduced, right)
     own -= gain @ shape_step
     moved = Pose(
@@ -152,4 +147,4 @@ def _step(
         pose.scale * np.exp(np.clip(own[:, 3], -0.5, 0.5)),
         pose.translation + own[:, 4:6],
     )
-    return moved, shape + shape_step, expression + own[:, 6:]
+    return Fit(model, moved, shape + shape_step, expression + own[:, 6:])

@@ -1,86 +1,135 @@
-"""The linear face model: 3D landmarks as a mean plus principal components of many heads and expressions.
+"""The linear face model: 3D landmarks as a mean plus shape (who it is) plus expression (what it does).
 
-The paper uses BFM and FaceWarehouse, which are not free. Shape and expression share one basis here: a clip's
-*shape* is the part of the coefficients that all its frames have in common, its *expression* the rest.
+The paper takes shape from BFM and expression from FaceWarehouse, which are not free. `Face3DStage` learns
+both from a corpus's 3D heads; `models.face3d.dense` cuts them out of a mesh model that a user has.
+
+Model space: x right, y down, z towards the viewer, units of the 256 crop at rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file
 
-from models.artefacts import save_arrays
+from models.artefacts import load_arrays, save_arrays
+from models.landmarks.topology import IBUG68
 from models.method import Stage, StageRun, TrainingData
 
 FILE = "face_model.safetensors"
+CONTOUR = IBUG68.regions["contour"]
+FIXED = np.array(CONTOUR)[:, None]
+"""(17, 1): every contour landmark is one point of the face, whatever the pose."""
 
 
 @dataclass(frozen=True)
 class FaceModel:
-    """Landmarks = mean + sum of coefficients times components, in units of the 256 crop at rest."""
+    """Points = mean + shape coefficients times shapes + expression coefficients times expressions.
+
+    Modes are scaled so that coefficients count standard deviations: a ridge on them is their prior.
+    """
 
     mean: np.ndarray
-    """(68, 3), centred."""
-    components: np.ndarray
-    """(k, 68, 3), orthonormal as vectors, strongest first."""
-    deviation: np.ndarray
-    """(k,) standard deviation of each coefficient over the heads."""
+    """(n, 3), of which the first 68 are the landmarks at rest."""
+    shapes: np.ndarray
+    """(s, n, 3) what one deviation of each shape coefficient adds."""
+    expressions: np.ndarray
+    """(e, n, 3) what one deviation of each expression coefficient adds."""
+    contours: np.ndarray = field(default_factory=lambda: FIXED)
+    """(17, c) for each contour landmark the points where a detector may see it, from ear to cheek."""
 
-    def points(self, coefficients: np.ndarray) -> np.ndarray:
-        """Coefficients (..., k) to model points (..., 68, 3)."""
-        return self.mean + np.tensordot(coefficients, self.components, 1)
+    def points(self, shape: np.ndarray, expression: np.ndarray) -> np.ndarray:
+        """Coefficients (..., s) and (..., e), which broadcast, to model points (..., n, 3)."""
+        return self.mean + np.tensordot(shape, self.shapes, 1) + np.tensordot(expression, self.expressions, 1)
 
-    def coefficients(self, points: np.ndarray) -> np.ndarray:
-        """Coefficients (..., k) of the heads nearest to points (..., 68, 3) in model space."""
-        return np.tensordot(points - self.mean, self.components, ((-2, -1), (-2, -1)))
+    def seen(self, points: np.ndarray, rotation: np.ndarray) -> np.ndarray | None:
+        """Which points are the landmarks, (time, 68), of model points (time, n, 3) under rotations.
+
+        A contour landmark is that one of its points that reaches farthest out in the image. None where
+        every landmark is one point: they are then the first 68.
+        """
+        if self.contours.shape[1] == 1:
+            return None
+        outwards = self.mean[list(CONTOUR), :2] - self.mean[:68, :2].mean(0)
+        turn = rotation[:, :2, :2]
+        turned = outwards @ np.swapaxes(turn / np.sqrt(np.abs(np.linalg.det(turn)))[:, None, None], -1, -2)
+        image = points[:, self.contours] @ np.swapaxes(rotation[:, None, :2], -1, -2)
+        reach = np.einsum("tpcx,tpx->tpc", image, turned)
+        chosen = self.contours[np.arange(len(CONTOUR)), reach.argmax(-1)]
+        inner = np.broadcast_to(np.arange(len(CONTOUR), 68), (len(points), 68 - len(CONTOUR)))
+        return np.concatenate([chosen, inner], 1)
+
+    def landmarks(self, points: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+        """The landmarks (time, 68, 3) among model points (time, n, 3) under rotations (time, 3, 3)."""
+        seen = self.seen(points, rotation)
+        return points[:, :68] if seen is None else np.take_along_axis(points, seen[..., None], 1)
 
     def save(self, directory: Path) -> None:
-        arrays = {"mean": self.mean, "components": self.components, "deviation": self.deviation}
+        arrays = {name: getattr(self, name) for name in ("mean", "shapes", "expressions", "contours")}
         save_arrays(directory / FILE, arrays)
 
     @staticmethod
     def load(directory: Path) -> FaceModel:
-        """Raises FileNotFoundError where `Face3DStage` left nothing."""
-        return FaceModel(**load_file(directory / FILE))
+        """Raises ArtefactError where the stage left nothing, or something else."""
+        return FaceModel(**load_arrays(directory / FILE))
 
 
-def learn(heads: np.ndarray, components: int) -> FaceModel:
-    """Principal components of heads (n, 68, 3).
+def learn(heads: np.ndarray, shapes: int, expressions: int) -> FaceModel:
+    """Principal components of heads (people, examples, 68, 3): shape between people, expression within.
 
-    Heads are centred one by one, because the camera's translation absorbs where they are. The sign of a
-    component makes its largest entry positive, so that equal data gives equal models everywhere.
+    A person's heads are centred together, because the camera's translation absorbs where a head is, but not
+    how a jaw moves against its skull. What a few examples of a person have in common by chance is not taken
+    for shape: its part is subtracted.
 
     Raises:
-        ValueError: not (n, 68, 3), not finite, or too few heads for that many components.
+        ValueError: not (people, examples, 68, 3), not finite, or too few for that many components.
     """
-    if heads.ndim != 3 or heads.shape[1:] != (68, 3):
-        raise ValueError(f"expected heads (examples, 68, 3), got {heads.shape}")
+    if heads.ndim != 4 or heads.shape[2:] != (68, 3):
+        raise ValueError(f"expected heads (people, examples, 68, 3), got {heads.shape}")
     if not np.isfinite(heads).all():
         raise ValueError("expected finite heads; some 3D landmarks are NaN or infinite")
-    limit = min(len(heads) - 1, 3 * 68)
-    if not 0 < components <= limit:
-        raise ValueError(f"expected 1 to {limit} components from {len(heads)} heads, got {components}")
-    centred = heads.astype(np.float64) - heads.mean(1, keepdims=True, dtype=np.float64)
-    mean = centred.mean(0)
-    flat = (centred - mean).reshape(len(heads), -1)
-    values, vectors = np.linalg.eigh(flat.T @ flat / (len(heads) - 1))
-    values, vectors = values[::-1][:components], vectors[:, ::-1][:, :components].T
-    strongest = np.take_along_axis(vectors, np.abs(vectors).argmax(1)[:, None], 1)
-    vectors = vectors * np.sign(strongest)
-    return FaceModel(mean, vectors.reshape(-1, 68, 3), np.sqrt(np.maximum(values, 1e-8)))
+    people, examples = heads.shape[:2]
+    for name, asked, limit in (
+        ("shapes", shapes, min(people - 1, 3 * 68)),
+        ("expressions", expressions, min(people * (examples - 1), 3 * 68)),
+    ):
+        if not 0 < asked <= limit:
+            raise ValueError(
+                f"expected 1 to {limit} {name} from {people} people of {examples} examples, got {asked}"
+            )
+    centred = heads.astype(np.float64) - heads.mean((1, 2), keepdims=True, dtype=np.float64)
+    persons = centred.mean(1)
+    mean = persons.mean(0)
+    between = (persons - mean).reshape(people, -1)
+    within = (centred - persons[:, None]).reshape(people * examples, -1)
+    moved = within.T @ within / (people * (examples - 1))
+    differ = between.T @ between / (people - 1) - moved / examples
+    return FaceModel(mean, strongest_modes(differ, shapes), strongest_modes(moved, expressions))
+
+
+def strongest_modes(covariance: np.ndarray, count: int) -> np.ndarray:
+    """(count, n, 3) principal components of a covariance (3 n, 3 n), times their deviations.
+
+    A mode's largest entry is positive, so that equal data gives equal models everywhere.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count].T
+    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(1)[:, None], 1)
+    modes = vectors * np.sign(largest) * np.sqrt(np.maximum(values, 1e-8))[:, None]
+    return modes.reshape(count, -1, 3)
 
 
 class Face3DStage(Stage):
     """Learns the linear face model from the corpus's 3D heads."""
 
+    version = 2
     seeded = False
 
-    def __init__(self, *, components: int = 40) -> None:
-        self.components = components
+    def __init__(self, *, shapes: int = 20, expressions: int = 24) -> None:
+        self.shapes = shapes
+        self.expressions = expressions
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
-        learn(data.heads(), self.components).save(run.directory)
+        learn(data.heads(), self.shapes, self.expressions).save(run.directory)

@@ -41,11 +41,12 @@ def test_psnr_of_a_clip(benchmark, rng) -> None:
     assert benchmark(lambda: psnr(frames, other, clip="noise")).value == pytest.approx(7.8, abs=0.2)
 
 
-def test_fit_of_75_frames(benchmark, rng) -> None:
-    heads = rng.normal(0, 40, (68, 3)) + rng.normal(0, 3, (400, 68, 3))
-    model = learn(heads, 20)
-    landmarks = heads[:75, :, :2] + 128
-    assert len(benchmark(fit, model, landmarks).pose) == 75
+def test_fit_of_1000_frames(benchmark, rng) -> None:
+    people = rng.normal(0, 40, (68, 3)) + rng.normal(0, 3, (40, 1, 68, 3))
+    heads = people + rng.normal(0, 1, (40, 20, 68, 3))
+    model = learn(heads, 20, 24)
+    landmarks = np.tile(heads[0, :, :, :2] + 128, (50, 1, 1))
+    assert len(benchmark.pedantic(fit, (model, landmarks), rounds=3).pose) == 1000
 
 
 def test_stabilise_75_frames(benchmark, rng) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from benchmark.data.parametric import synthetic_heads
 from benchmark.data.synthetic.face import identity, landmarks3d, project, rotation
 from benchmark.data.synthetic.motion import perform
 from benchmark.data.synthetic.visemes import VISEMES
@@ -17,7 +18,6 @@ from models.face3d.camera import angle_between
 from models.face3d.fitting import fit
 from models.face3d.morphable import FaceModel, learn
 from models.landmarks.alignment import stabilise
-from models.types import MEAD_EMOTIONS
 
 FRAMES = 50
 
@@ -61,9 +61,7 @@ def scene(yaw: int, person: str, emotion: str) -> Scene:
 
 @pytest.fixture(scope="module")
 def model() -> FaceModel:
-    people = [identity(f"person{k}") for k in range(40)]
-    clips = {emotion: speaking(emotion, 1)[::8] for emotion in MEAD_EMOTIONS}
-    return learn(np.concatenate([landmarks3d(who, clip) for who in people for clip in clips.values()]), 40)
+    return learn(synthetic_heads(), 20, 24)
 
 
 def error(moved: np.ndarray, truth: np.ndarray) -> float:

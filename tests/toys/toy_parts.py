@@ -83,7 +83,7 @@ class ToyCorpus(Corpus):
         return replace(timing, id=identity, emotion=emotion.emotion, directory=self.root / identity)
 
     def heads(self) -> np.ndarray:
-        return np.zeros((4, 68, 3), np.float32)
+        return np.zeros((2, 2, 68, 3), np.float32)
 
 
 def face(loud: np.ndarray, mood: int) -> np.ndarray:

@@ -53,7 +53,7 @@ def face() -> np.ndarray:
 def heads() -> np.ndarray:
     rng = np.random.default_rng(0)
     depth = np.concatenate([face() - 128, rng.uniform(-30, 30, (68, 1))], axis=1)
-    return (depth + rng.normal(0, 2, (200, 68, 3))).astype(np.float32)
+    return (depth + rng.normal(0, 2, (20, 10, 68, 3))).astype(np.float32)
 
 
 def clip(root: Path, name: str, emotion: str, landmarks: np.ndarray, waveform: np.ndarray) -> Clip:
@@ -97,7 +97,7 @@ def request(data: Data, waveform: np.ndarray, frames: int = 12) -> Request:
 @pytest.mark.parametrize(("emotion", "chosen"), [(None, (0, 1, 2)), ("neutral", (1,))])
 def test_a_still_face_is_the_average_of_the_named_clips(data: Data, tmp_path: Path, emotion, chosen) -> None:
     method = StillFace(
-        face=MeanFaceStage(emotion=emotion), face3d=Face3DStage(components=10), align=PoseSwap()
+        face=MeanFaceStage(emotion=emotion), face3d=Face3DStage(shapes=10, expressions=10), align=PoseSwap()
     )
     folders = run_stages(method, data, tmp_path)
     predicted = method.predictor(data, folders, torch.device("cpu"))(request(data, speech(9)))
@@ -115,7 +115,9 @@ def test_no_clip_of_the_emotion_is_said(data: Data, tmp_path: Path) -> None:
 
 def test_the_nearest_neighbour_of_a_training_clip_is_the_clip(data: Data, tmp_path: Path) -> None:
     method = NearestNeighbour(
-        examples=NearestNeighbourStage(), face3d=Face3DStage(components=10), align=SimilarityAlignment()
+        examples=NearestNeighbourStage(),
+        face3d=Face3DStage(shapes=10, expressions=10),
+        align=SimilarityAlignment(),
     )
     folders = run_stages(method, data, tmp_path)
     predict = method.predictor(data, folders, torch.device("cpu"))

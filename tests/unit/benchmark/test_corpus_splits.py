@@ -43,7 +43,7 @@ class Listed(Corpus):
         return replace(pose, id=f"cf--{timing.id}--{emotion.id}--{pose.id}")
 
     def heads(self):
-        return np.zeros((1, 68, 3), np.float32)
+        return np.zeros((1, 1, 68, 3), np.float32)
 
 
 def clip(speaker: str, sentence: str, emotion: str | None, intensity: int = 3) -> Clip:

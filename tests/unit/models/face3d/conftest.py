@@ -25,8 +25,8 @@ def generic_face() -> np.ndarray:
     return np.concatenate([contour, brow_a, brow_b, bridge, base, *eyes, outer, inner])
 
 
-def random_heads(rng: np.random.Generator, count: int, modes: int = 12) -> np.ndarray:
-    """(count, 68, 3) heads: the generic face, bent by smooth random modes, its mouth and jaw moving."""
+def random_heads(rng: np.random.Generator, people: int, examples: int, modes: int = 12) -> np.ndarray:
+    """(people, examples, 68, 3): the generic face, bent by smooth random modes, its mouth and jaw moving."""
     face = generic_face()
     frequency = rng.normal(0, 0.02, (modes, 3))
     phase = rng.uniform(0, 2 * np.pi, modes)
@@ -36,9 +36,9 @@ def random_heads(rng: np.random.Generator, count: int, modes: int = 12) -> np.nd
     jaw[54:60, 1] = jaw[64:68, 1] = 1.0
     spread = np.zeros((68, 3))
     spread[48:68, 0] = face[48:68, 0] / 22
-    bends = _without_turns(np.tensordot(rng.normal(0, 1.0, (count, modes)), waves, 1), face)
-    opening = np.abs(rng.normal(0, 8, (count, 1, 1))) * jaw
-    return face + bends + opening + rng.normal(0, 3, (count, 1, 1)) * spread
+    bends = _without_turns(np.tensordot(rng.normal(0, 1.0, (people, modes)), waves, 1), face)
+    opening = np.abs(rng.normal(0, 8, (people, examples, 1, 1))) * jaw
+    return face + bends[:, None] + opening + rng.normal(0, 3, (people, examples, 1, 1)) * spread
 
 
 def _without_turns(bends: np.ndarray, face: np.ndarray) -> np.ndarray:
@@ -52,4 +52,4 @@ def _without_turns(bends: np.ndarray, face: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def heads() -> np.ndarray:
-    return random_heads(np.random.default_rng(0), 1500)
+    return random_heads(np.random.default_rng(0), 100, 15)
