@@ -23,7 +23,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import torch
 
 from models.audio.features import FeaturesStage
@@ -33,6 +35,7 @@ from models.disentangle.emotion import EmotionClassifierStage
 from models.face3d.alignment import LandmarkAlignment
 from models.face3d.morphable import Face3DStage, FaceModel
 from models.landmarks.predictor import LandmarkPredictor, still
+from models.landmarks.silence import RULES
 from models.landmarks.stage import LandmarksStage
 from models.landmarks.topology import to_68
 from models.method import Method, Predictor, Stage, TrainingData
@@ -49,6 +52,7 @@ class EVP(Method):
         emotion_from: "audio" takes the emotion from the emotional utterance itself, the release's condition
             of that name; "label" from the mean embedding of that emotion's training clips, its condition
             "feature".
+        silence: what happens to the mouth in long pauses, see `models.landmarks.silence`.
         emotions: whether the corpus has emotion labels. Without them nothing can be paired or
             disentangled: landmarks are then predicted from content alone.
         frames: whether the corpus has video. Without it the method ends at landmarks.
@@ -66,12 +70,16 @@ class EVP(Method):
         align: LandmarkAlignment,
         renderer: RendererStage,
         emotion_from: str = "audio",
+        silence: Literal["none", "released", "recommended"] = "none",
         emotions: bool = True,
         frames: bool = True,
     ) -> None:
         if emotion_from not in ("audio", "label"):
             raise ValueError(f"emotion_from: expected audio or label, got {emotion_from!r}")
+        if silence not in RULES:
+            raise ValueError(f"silence: expected one of {', '.join(RULES)}, got {silence!r}")
         self.align = align
+        self.silence = silence
         self.emotion_from = emotion_from
         self._stages: dict[str, Stage] = {"features": features, "face3d": face3d}
         if emotions:
@@ -102,6 +110,8 @@ class EVP(Method):
                 target=target,
                 **self._emotion(speak, request),
             )
+            # The same request gets the same bits, so the rule that draws at random starts anew each time.
+            spoken = RULES[self.silence](spoken, request.waveform, np.random.default_rng(0))
             landmarks = self.align.align(to_68(spoken), request.target.landmarks, model)
             if renderer is None or request.target.frames is None:
                 return Prediction(landmarks)

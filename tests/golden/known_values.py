@@ -17,9 +17,10 @@ import torch
 from numpy.typing import ArrayLike
 
 from models.audio.dtw import dtw_path, warp_to
-from models.audio.framing import num_rows, num_windows
+from models.audio.framing import SAMPLES_PER_FRAME, num_rows, num_windows
 from models.audio.mfcc import mfcc, windows
 from models.landmarks.alignment import one_euro, similarity
+from models.landmarks.silence import voiced_by_sum
 from tests.golden.formula import disentangler, formula, landmark_network
 
 
@@ -252,4 +253,28 @@ ALGORITHMS = [
           [[1.624072, -0.502384, 5], [0.502384, 1.624072, -2]], _turned, relative=0, absolute=1e-6),
 ]  # fmt: skip
 
-KNOWN = [*MFCC, *NETWORKS, *ALGORITHMS]
+# Voice activity of 60 frames
+
+
+def _blocks(*spans: tuple[int, int]) -> np.ndarray:
+    """Samples of 0.01 in the frames first..last of each span, zeros elsewhere."""
+    waveform = np.zeros((60, SAMPLES_PER_FRAME))
+    for first, last in spans:
+        waveform[first : last + 1] = 0.01
+    return waveform.ravel()
+
+
+def _isolated() -> np.ndarray:
+    waveform = _blocks((0, 4))
+    waveform[35 * SAMPLES_PER_FRAME] = 0.5
+    return voiced_by_sum(waveform)
+
+
+VOICE_ACTIVITY = [
+    Known("voice activity", "frames 0 to 4 and one sample in frame 35", [k <= 4 for k in range(60)],
+          _isolated, relative=0, absolute=0),
+    Known("voice activity", "frames 0 to 4, 20 and 21", [k <= 21 for k in range(60)],
+          lambda: voiced_by_sum(_blocks((0, 4), (20, 21))), relative=0, absolute=0),
+]  # fmt: skip
+
+KNOWN = [*MFCC, *NETWORKS, *ALGORITHMS, *VOICE_ACTIVITY]
