@@ -8,7 +8,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.disentangle.emotion import convolution
+from models.disentangle.emotion import convolution, features_of
 
 
 class ContentEncoder(nn.Module):
@@ -34,4 +34,4 @@ class ContentEncoder(nn.Module):
         )
 
     def forward(self, windows: Float[Tensor, "batch 1 28 12"]) -> Float[Tensor, "batch dim"]:
-        return self.embedding(self.features(windows).flatten(1))
+        return self.embedding(features_of(self.features, windows))

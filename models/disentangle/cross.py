@@ -29,6 +29,7 @@ from models.disentangle.decoder import Decoder
 from models.disentangle.emotion import EmotionClassifier, classifier_file
 from models.losses import Distance, distance_named, require_known_terms, triplet
 from models.method import Player, Stage, StageRun, Training, TrainingData
+from models.normalisation import batches_of
 from models.optimisation import adam, refresh_batch_norm
 
 TERMS = ("cross_recon", "self_recon", "emotion_class", "content_match", "triplet")
@@ -180,6 +181,14 @@ class PaperReconstruction(Sampling):
         }
 
 
+def measured(
+    sampling: Sampling, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
+) -> Mapping[str, Tensor]:
+    """The terms of L_dis, each slot's windows and each reconstruction normalised as a batch of its own."""
+    with batches_of(grid.windows.shape[1], model):
+        return sampling.terms(model, grid, distance, label_smoothing)
+
+
 SAMPLINGS: dict[str, type[Sampling]] = {"code": CrossReconstruction, "paper": PaperReconstruction}
 
 
@@ -224,6 +233,7 @@ class DisentangleStage(Stage):
         label_smoothing: of the classification, see `EmotionClassifierStage`.
     """
 
+    version = 2
     upstream = ("features", "pairs", "emotion_classifier")
 
     width: int = 16
@@ -255,7 +265,7 @@ class DisentangleStage(Stage):
         )
 
         def loss(grid: Grid) -> Mapping[str, Tensor]:
-            return sampling.terms(model, grid, distance, self.label_smoothing)
+            return measured(sampling, model, grid, distance, self.label_smoothing)
 
         held_out = self._validation_grids(inputs["pairs"], sampling, run)
 

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.normalisation import BatchNorm2d
+
 OUTPUT_RANGE = 90.0
 """Largest coefficient that can be decoded; normal speech stays within."""
 
@@ -38,6 +40,6 @@ def _upsampling(
 ) -> tuple[nn.Module, ...]:
     return (
         nn.ConvTranspose2d(inputs, outputs, kernel, stride=stride, padding=padding),
-        nn.BatchNorm2d(outputs),
+        BatchNorm2d(outputs),
         nn.ReLU(inplace=True),
     )

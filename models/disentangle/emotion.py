@@ -21,6 +21,7 @@ from models import initialise
 from models.artefacts import save_module
 from models.audio.features import WindowBank, evenly_spaced, load_features
 from models.method import Player, Stage, StageRun, Training, TrainingData
+from models.normalisation import BatchNorm2d
 from models.optimisation import adam, refresh_batch_norm
 from models.types import Clip
 
@@ -31,8 +32,17 @@ _VALIDATION_BATCH = 256
 def convolution(inputs: int, outputs: int) -> nn.Sequential:
     """3 x 3 convolution, batch norm, ReLU; the size is kept."""
     return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
+
+
+def features_of(layers: nn.Sequential, images: Tensor) -> Tensor:
+    """(batch, features) of an encoder's convolutional layers, flattened channel by channel.
+
+    Between the layers channels lie innermost in memory, which is faster on a CPU; the values are the same.
+    """
+    first = layers[0](images).contiguous(memory_format=torch.channels_last)
+    return layers[1:](first).flatten(1)
 
 
 class EmotionEncoder(nn.Module):
@@ -58,7 +68,7 @@ class EmotionEncoder(nn.Module):
         )
 
     def forward(self, windows: Float[Tensor, "batch 1 28 12"]) -> Float[Tensor, "batch dim"]:
-        return self.embedding(self.features(windows.transpose(2, 3)).flatten(1))
+        return self.embedding(features_of(self.features, windows.transpose(2, 3)))
 
 
 class EmotionClassifier(nn.Module):
@@ -82,6 +92,7 @@ class EmotionClassifierStage(Stage):
             by heart. 0 as released.
     """
 
+    version = 2
     upstream = ("features",)
 
     def __init__(

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from benchmark.metrics.image import psnr, ssim
 from models.audio.dtw import dtw_path
+from models.audio.features import WindowBank
 from models.audio.mfcc import mfcc
+from models.audio.pairs import Pairs
+from models.disentangle.cross import CrossReconstruction
 from models.face3d.fitting import fit
 from models.face3d.morphable import learn
 from models.landmarks.alignment import stabilise
@@ -52,3 +56,23 @@ def test_fit_of_1000_frames(benchmark, rng) -> None:
 def test_stabilise_75_frames(benchmark, rng) -> None:
     landmarks = rng.normal(128, 40, (75, 68, 2)).astype(np.float32)
     assert benchmark(stabilise, landmarks).shape == landmarks.shape
+
+
+def test_batch_of_the_disentanglement(benchmark, rng) -> None:
+    """64 windows of 1000 contents in eight emotions; the released loader unpickles one file for each."""
+    contents, emotions = 1000, 8
+    rows = torch.from_numpy(rng.normal(size=(4 * contents + 24, emotions, 12)).astype(np.float32))
+    present = np.ones((contents, emotions), bool)
+    pairs = Pairs(rows, 4 * np.arange(contents), np.zeros(contents, int), present)
+    assert benchmark(CrossReconstruction().draw, pairs, 16, rng).windows.shape == (4, 16, 1, 28, 12)
+
+
+def test_windows_of_16_landmark_sequences(benchmark, rng) -> None:
+    clips = [rng.normal(size=(4 * 75 + 24, 13)).astype(np.float32) for _ in range(200)]
+    bank = WindowBank(clips, torch.device("cpu"))
+
+    def draw():
+        starts = rng.integers(len(bank) - 16, size=16)
+        return bank.windows((starts[:, None] + np.arange(16)).ravel())
+
+    assert benchmark(draw).shape == (256, 1, 28, 12)
