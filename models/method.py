@@ -90,6 +90,9 @@ class Training:
     """Steps between validations; the last step always validates when `validate` is given."""
     select_by: str | None = None
     """The validation value whose minimum picks the final weights; None keeps the last ones."""
+    name: str | None = None
+    """What its random streams are derived from in a stage that trains several times. None: its number. With a
+    name, a training sees the same batches whether or not another comes before it."""
 
 
 class StageRun(Protocol):

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from models.losses import require_known_terms
 from models.method import Player, Stage, StageRun, Training, TrainingData
+from models.rendering.cycle.losses import CycleLosses, Drawn
 from models.rendering.discriminators import MultiScaleDiscriminator
 from models.rendering.edges import Channels, Rounding
 from models.rendering.generator import HISTORY, Generator, Rendering, initialise
@@ -82,6 +83,7 @@ class AdversarialTraining:
         perceptual: Perceptual | None,
         judge_drawn: bool,
         recon_norm: Literal["l1", "l2"],
+        cycle: CycleLosses,
         schedule: Schedule,
     ) -> None:
         self.generator = generator
@@ -90,6 +92,7 @@ class AdversarialTraining:
         self.perceptual = perceptual
         self.judge_drawn = judge_drawn
         self.distance = RECONSTRUCTION[recon_norm]
+        self.cycle = cycle
         self.schedule = schedule
 
     def roll_out(self, windows: Windows) -> list[Rendering]:
@@ -128,7 +131,8 @@ class AdversarialTraining:
             terms |= self._temporal_terms(windows, frame)
         if self.perceptual is not None:
             terms["perceptual"] = torch.stack([self.perceptual(images, real) for images in judged]).sum()
-        return terms
+        progress = int(self.schedule.step) / self.schedule.steps
+        return terms | self.cycle.terms(Drawn(windows, frame, self.generator, progress))
 
     def discriminator_loss(self, windows: Windows) -> dict[str, Tensor]:
         if windows.drawn is None:
@@ -210,6 +214,7 @@ class RendererStage(Stage):
         temporal_strides: distances in frames that a temporal discriminator each judges; may be empty.
         steps, batch, rollout: training steps, windows per step, frames drawn per window.
         learning_rate, discriminator_learning_rate: of Adam with betas (0.5, 0.999).
+        cycle: losses on what an extractor finds in the generated frame; their weights are their own.
         loss: weights of the generator's terms: recon, drawn_recon, flow_warp, image_gan, image_features,
             motion_gan, motion_features (with strides), each 1 if it is not named; flow_warp_real, frame_warp,
             mask and perceptual (with its weights given), each 0 if it is not named.
@@ -247,6 +252,7 @@ class RendererStage(Stage):
         rollout: int,
         learning_rate: float,
         discriminator_learning_rate: float,
+        cycle: CycleLosses | None = None,
         loss: Mapping[str, float],
         face: float = 1.0,
         mouth: float = 4.0,
@@ -302,6 +308,7 @@ class RendererStage(Stage):
         self.rollout = rollout
         self.learning_rate = learning_rate
         self.discriminator_learning_rate = discriminator_learning_rate
+        self.cycle = cycle or CycleLosses()
         computed = [term for term in OPTIONAL_TERMS if term != "perceptual" or perceptual_weights is not None]
         named = {
             term: weight for term, weight in loss.items() if term not in OPTIONAL_TERMS or term in computed
@@ -332,6 +339,7 @@ class RendererStage(Stage):
         validation = prepare(_spread(held, self.validation_clips), sketch, self.clip_frames)
         validation = [s for s in validation if len(s.frames) > HISTORY]
         run.log(training_clips=len(sequences), training_frames=sum(len(s.frames) for s in sequences))
+        self.cycle.learn(sequences, validation, run)
         generator = self._train(sequences, validation, run)
         Renderer(self.sizes, generator, run.device).save(run.directory)
 
@@ -358,7 +366,7 @@ class RendererStage(Stage):
         answers = torch.optim.Adam(judges, self.discriminator_learning_rate, betas)
         schedule = Schedule([moves, answers], self.steps)
         training = AdversarialTraining(
-            generator, image, temporal, perceptual, self.judge_drawn, self.recon_norm, schedule
+            generator, image, temporal, perceptual, self.judge_drawn, self.recon_norm, self.cycle, schedule
         )
         sampler = WindowSampler(
             sequences=sequences,
@@ -373,6 +381,7 @@ class RendererStage(Stage):
         )
         run.fit(
             Training(
+                name="renderer",
                 modules={**modules, "schedule": schedule},
                 players=[
                     Player("generator", moves, training.generator_loss, self.loss),
