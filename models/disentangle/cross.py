@@ -98,27 +98,25 @@ class Sampling(ABC):
         self,
         model: Disentangler,
         grid: Grid,
-        contents: Mapping[int, Tensor],
-        codes: Mapping[int, Tensor],
+        contents: _Embeddings,
+        codes: _Embeddings,
+        alike: Sequence[tuple[int, int]],
         label_smoothing: float,
     ) -> dict[str, Tensor]:
-        """The terms that nothing is rebuilt for, from embeddings by slot; pairs are neighbours."""
-        encoded = list(contents.values())
+        """The terms that nothing is rebuilt for; `alike` are the slots of one content in two emotions."""
         matches = [
-            F.l1_loss(first, second) for first, second in zip(encoded[::2], encoded[1::2], strict=True)
+            F.l1_loss(contents[first], contents[second]) for first, second in alike[: self.content_pairs]
         ]
-        heard = list(codes)
-        logits = model.emotion.head(torch.cat(list(codes.values()))).chunk(len(heard))
+        logits = model.emotion.head(codes.together).chunk(len(codes.slots))
         classes = [
             F.cross_entropy(given, grid.emotion[slot], label_smoothing=label_smoothing)
-            for slot, given in zip(heard, logits, strict=True)
+            for slot, given in zip(codes.slots, logits, strict=True)
         ]
-        said = grid.content[list(contents)].flatten()
-        felt = grid.emotion[heard].flatten()
+        said, felt = grid.content[list(contents.slots)], grid.emotion[list(codes.slots)]
         return {
             "emotion_class": torch.stack(classes).sum() * (2 / len(classes)),
-            "content_match": torch.stack(matches[: self.content_pairs]).sum(),
-            "triplet": triplet(torch.cat(encoded), said) + triplet(torch.cat(list(codes.values())), felt),
+            "content_match": torch.stack(matches).sum(),
+            "triplet": triplet(contents.together, said.flatten()) + triplet(codes.together, felt.flatten()),
         }
 
 
@@ -141,8 +139,8 @@ class CrossReconstruction(Sampling):
         self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
     ) -> Mapping[str, Tensor]:
         target_a, target_b = grid.windows[0], grid.windows[3]
-        contents = _by_slot(model.content, grid, (0, 3, 1, 4) if self.content_pairs == 2 else (0, 3))
-        codes = _by_slot(model.emotion.encoder, grid, (1, 2, 0, 3) if self.classified == "all" else (1, 2))
+        contents = _embed(model.content, grid, (0, 3, 1, 4) if self.content_pairs == 2 else (0, 3))
+        codes = _embed(model.emotion.encoder, grid, (1, 2, 0, 3) if self.classified == "all" else (1, 2))
         content_a, content_b, code_a, code_b = contents[0], contents[3], codes[1], codes[2]
         rebuilt = model.decoder(
             torch.cat([content_a, content_a, content_b, content_b]),
@@ -152,7 +150,7 @@ class CrossReconstruction(Sampling):
         return {
             "cross_recon": distance(b_from_a, target_b) + distance(a_from_b, target_a),
             "self_recon": distance(a_from_a, target_a) + distance(b_from_b, target_b),
-            **self._embedding_terms(model, grid, contents, codes, label_smoothing),
+            **self._embedding_terms(model, grid, contents, codes, [(0, 3), (1, 4)], label_smoothing),
         }
 
 
@@ -169,15 +167,15 @@ class PaperReconstruction(Sampling):
         self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
     ) -> Mapping[str, Tensor]:
         x_im, x_jn, x_in, x_jm = grid.windows
-        contents = _by_slot(model.content, grid, (0, 2, 1, 3))
-        codes = _by_slot(model.emotion.encoder, grid, (0, 1, 2, 3) if self.classified == "all" else (0, 1))
+        contents = _embed(model.content, grid, (0, 1, 2, 3))
+        codes = _embed(model.emotion.encoder, grid, (0, 1, 2, 3) if self.classified == "all" else (0, 1))
         c_im, c_jn, e_m, e_n = contents[0], contents[1], codes[0], codes[1]
         rebuilt = model.decoder(torch.cat([c_im, c_jn, c_im, c_jn]), torch.cat([e_n, e_m, e_m, e_n]))
         in_cross, jm_cross, im_self, jn_self = rebuilt.chunk(4)
         return {
             "cross_recon": distance(in_cross, x_in) + distance(jm_cross, x_jm),
             "self_recon": distance(im_self, x_im) + distance(jn_self, x_jn),
-            **self._embedding_terms(model, grid, contents, codes, label_smoothing),
+            **self._embedding_terms(model, grid, contents, codes, [(0, 2), (1, 3)], label_smoothing),
         }
 
 
@@ -351,9 +349,21 @@ def _grid(pairs: Pairs, picks: list[tuple[np.ndarray, np.ndarray]]) -> Grid:
     return Grid(windows, content.to(windows.device), emotion.to(windows.device))
 
 
-def _by_slot(encoder: nn.Module, grid: Grid, slots: tuple[int, ...]) -> dict[int, Tensor]:
-    """The embeddings of these slots, encoded together."""
-    return dict(zip(slots, encoder(grid.gathered(slots)).chunk(len(slots)), strict=True))
+@dataclass(frozen=True)
+class _Embeddings:
+    """Of some slots of a grid, encoded together."""
+
+    slots: tuple[int, ...]
+    together: Float[Tensor, "examples dim"]
+    apart: tuple[Tensor, ...]
+
+    def __getitem__(self, slot: int) -> Float[Tensor, "batch dim"]:
+        return self.apart[self.slots.index(slot)]
+
+
+def _embed(encoder: nn.Module, grid: Grid, slots: tuple[int, ...]) -> _Embeddings:
+    together = encoder(grid.gathered(slots))
+    return _Embeddings(slots, together, together.chunk(len(slots)))
 
 
 def _two_emotions(present: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
