@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save as save_tensors
-from torch import nn
+from torch import Tensor, nn
 
 
 class ArtefactError(Exception):
@@ -46,8 +46,17 @@ def save_module(path: Path, module: nn.Module) -> None:
     Raises:
         OSError: they could not be written.
     """
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    path.write_bytes(save_tensors(state))
+    save_state(path, module.state_dict())
+
+
+def save_state(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write named tensors, as `load_module` reads them.
+
+    Raises:
+        OSError: they could not be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    path.write_bytes(save_tensors(tensors))
 
 
 def load_module(path: Path, module: nn.Module) -> None:

@@ -17,11 +17,11 @@ from models.disentangle.content import ContentEncoder
 from models.disentangle.cross import Disentangler
 from models.disentangle.decoder import Decoder
 from models.disentangle.emotion import EmotionClassifier, EmotionEncoder
+from models.importing.names import UNUSED_HEAD, UNUSED_IDENTITY
 from models.landmarks.network import AudioToLandmarks
 from models.rendering.discriminators import MultiScaleDiscriminator
 from models.rendering.generator import Generator, ResidualBlock
 from tests import paper_scale
-from tests.golden.formula import UNUSED_HEAD, UNUSED_IDENTITY
 
 EMOTIONS = 8
 BATCH = 2

@@ -1,4 +1,4 @@
-"""Networks filled with weights from a formula, under the parameter names of the released checkpoints.
+"""Released checkpoints filled with weights from a formula, and the networks they become when imported.
 
 A name's place among the sorted names of its checkpoint and an element's index give its value, so that a
 layout that differs (the order in which features are flattened or concatenated, gates, pooling) gives other
@@ -8,56 +8,20 @@ outputs. Names that we have no use for count among the sorted ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import tempfile
 from functools import cache
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.disentangle.cross import Disentangler
+from models.disentangle.cross import Disentangler, load_disentangler
+from models.importing.convert import Extras, import_checkpoint
+from models.importing.names import COUNTER, PAPER_DISENTANGLER, Keys, disentangle_keys, landmark_keys
 from models.landmarks.network import AudioToLandmarks
-from tests import paper_scale
-
-ENCODERS = {
-    "content.features.": "con_encoder.audio_eocder.",
-    "content.embedding.": "con_encoder.audio_eocder_fc.",
-}
-LANDMARKS = ENCODERS | {
-    "emotion.features.": "emo_encoder.emotion_eocder.",
-    "emotion.embedding.": "emo_encoder.emotion_eocder_fc.",
-    "lstm.": "decoder.lstm.",
-    "head.": "decoder.lstm_fc.0.",
-    "identity.": "lm_encoder.lmark_encoder.",
-}
-"""Our names to those of the released audio-to-landmark network."""
-DISENTANGLER = ENCODERS | {
-    "emotion.encoder.features.": "emo_encoder.emotion_eocder.",
-    "emotion.encoder.embedding.": "emo_encoder.emotion_eocder_fc.",
-    "emotion.head.": "classify.last_fc.",
-    "decoder.layers.": "decoder.decon.",
-}
-UNUSED_HEAD = {"emo_encoder.last_fc.weight": (8, 128), "emo_encoder.last_fc.bias": (8,)}
-"""The emotion encoder of both checkpoints keeps its classifier's layer, which nothing calls."""
-
-
-def _convolution(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-    norm = {f"{name}.1.{part}": (outputs,) for part in ("weight", "bias", "running_mean", "running_var")}
-    return {f"{name}.0.weight": (outputs, inputs, 3, 3), **norm}
-
-
-def _linear(name: str, outputs: int, inputs: int) -> dict[str, tuple[int, ...]]:
-    return {f"{name}.weight": (outputs, inputs), f"{name}.bias": (outputs,)}
-
-
-UNUSED_IDENTITY = {
-    **_convolution("emo_encoder.re_id.0", 1024, 512),
-    **_convolution("emo_encoder.re_id.2", 1024, 1024),
-    **_convolution("emo_encoder.re_id.3", 2048, 1024),
-    **_linear("emo_encoder.re_id_fc.0", 512, 2048),
-    **_linear("emo_encoder.re_id_fc.2", 128, 512),
-}
-"""Two sub-networks of the last release's emotion encoder that nothing calls."""
+from models.landmarks.predictor import LandmarkPredictor
 
 
 def formula(position: int, name: str, shape: tuple[int, ...]) -> Tensor:
@@ -82,36 +46,47 @@ def formula(position: int, name: str, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(value.reshape(shape)).float()
 
 
-def positions(names: Iterable[str]) -> dict[str, int]:
-    return {name: position for position, name in enumerate(sorted(names))}
+def released_state(keys: Keys, *, counters: bool = False) -> dict[str, Tensor]:
+    """A released checkpoint's tensors. Those that nothing calls are zeros, and take no memory.
+
+    Args:
+        counters: whether the batch norms' counters are among them, as in files of later versions of torch.
+    """
+    counted = [name for name in keys if name.endswith(COUNTER)]
+    position = {name: k for k, name in enumerate(sorted(set(keys) - set(counted)))}
+    state = {}
+    for name, entry in keys.items():
+        if name in position:
+            unused = torch.zeros(1).expand(entry.shape)
+            state[name] = unused if entry.ours is None else formula(position[name], name, entry.shape)
+        elif counters:
+            state[name] = torch.tensor(7)
+    return state
 
 
-def fill(module: nn.Module, prefixes: Mapping[str, str], unused: Iterable[str]) -> None:
-    """Fill a module by the released names that its own stand for; `unused` are the checkpoint's others."""
-    state = {key: value for key, value in module.state_dict().items() if not key.endswith("batches_tracked")}
-    released = {key: _released(key, prefixes) for key in state}
-    position = positions([*released.values(), *unused])
-    values = {k: formula(position[released[k]], released[k], tuple(v.shape)) for k, v in state.items()}
-    missing = module.load_state_dict(values, strict=False).missing_keys
-    assert all(key.endswith("batches_tracked") for key in missing)
-
-
-def _released(key: str, prefixes: Mapping[str, str]) -> str:
-    (match,) = [ours for ours in prefixes if key.startswith(ours)]
-    return prefixes[match] + key[len(match) :]
+def released_disentanglement() -> dict[str, Any]:
+    """What the release saves after an epoch: counters of steps, and the networks."""
+    return {"train_step": 3, "test_step": 2, "epoch": 99, "model": released_state(disentangle_keys())}
 
 
 @cache
 def landmark_network() -> AudioToLandmarks:
-    """The audio-to-landmark network of `scale=paper` in eval mode; the checkpoint of a subject."""
-    network = AudioToLandmarks(paper_scale.stage("landmarks").sizes)
-    fill(network, LANDMARKS, UNUSED_HEAD)
-    return network.eval()
+    """The audio-to-landmark network of a released checkpoint, imported."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        torch.save(released_state(landmark_keys()), folder / "M003_20.pth")
+        np.save(folder / "U.npy", np.eye(212, dtype=np.float32))
+        np.save(folder / "mean.npy", np.full(212, 0.5))
+        extras = Extras(folder / "U.npy", folder / "mean.npy")
+        import_checkpoint("landmarks", folder / "M003_20.pth", folder / "imported", extras)
+        return LandmarkPredictor.load(folder / "imported", torch.device("cpu")).network
 
 
 @cache
 def disentangler() -> Disentangler:
-    """E_c, E_e, C_e and D of `scale=paper` in eval mode; the checkpoint of the disentanglement."""
-    model = paper_scale.stage("disentangle").sizes.build(8)
-    fill(model, DISENTANGLER, [*UNUSED_HEAD, *UNUSED_IDENTITY])
-    return model.eval()
+    """E_c, E_e, C_e and D of a released checkpoint, imported."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        torch.save(released_disentanglement(), folder / "99_pretrain.pth")
+        import_checkpoint("disentangle", folder / "99_pretrain.pth", folder / "imported")
+        return load_disentangler(folder / "imported", PAPER_DISENTANGLER, 8)
