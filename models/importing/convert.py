@@ -14,14 +14,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.artefacts import ArtefactError, save_arrays, save_state
+from models.artefacts import ArtefactError, save_state
 from models.disentangle.emotion import classifier_file
 from models.errors import InputError, storage_faults
 from models.face3d import bfm
 from models.importing import names
 from models.importing.checkpoint import read_npy, read_tensors
-from models.landmarks.network import AudioToLandmarksSizes
+from models.landmarks.codes import EmotionCodes
+from models.landmarks.network import AudioToLandmarks, AudioToLandmarksSizes
 from models.landmarks.pca import NUM_COMPONENTS, LandmarkPCA
+from models.landmarks.predictor import LandmarkPredictor
 from models.rendering.renderer import SIZES, WEIGHTS, RendererSizes
 
 COORDINATES = 212
@@ -151,15 +153,14 @@ def _landmark_writer(extras: Extras) -> Writer:
         raise InputError(
             f"{extras.pca} is no PCA basis: expected {NUM_COMPONENTS} orthonormal columns or more"
         )
-    codes = {} if extras.codes is None else _codes(extras.codes)
+    codes = EmotionCodes({} if extras.codes is None else _codes(extras.codes))
     pca = LandmarkPCA(mean, np.ascontiguousarray(components))
 
     def write(tensors: dict[str, Tensor], folder: Path) -> None:
-        save_state(folder / "network.safetensors", tensors)
-        pca.save(folder / "pca.safetensors")
-        save_arrays(folder / "codes.safetensors", codes)
-        settings = {"sizes": AudioToLandmarksSizes().as_dict(), "pooling": "none", "use_emotion": True}
-        (folder / "predictor.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+        with torch.device("meta"):
+            network = AudioToLandmarks(AudioToLandmarksSizes())
+        network.load_state_dict(tensors, assign=True)
+        LandmarkPredictor(network, pca, pooling="none", use_emotion=True, codes=codes).save(folder)
 
     return write
 

@@ -174,6 +174,8 @@ def test_a_landmark_predictor_comes_with_its_pca_and_codes(subject, tmp_path, ca
 
     predictor = LandmarkPredictor.load(out, CPU)
     assert (predictor.pooling, predictor.use_emotion) == ("none", True)
+    np.testing.assert_array_equal(predictor.code("disgusted"), np.ones(128))
+    np.testing.assert_array_equal(predictor.code("angry4_neutral6"), np.full(128, 2.0))
     np.testing.assert_array_equal(predictor.pca.components, np.load(tmp_path / "U.npy")[:, :16])
     rng = np.random.default_rng(1)
     waveform = rng.normal(0, 0.05, 8000).astype(np.float32)
