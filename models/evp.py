@@ -33,7 +33,7 @@ from models.audio.pairs import PairsStage
 from models.disentangle.cross import DisentangleStage
 from models.disentangle.emotion import EmotionClassifierStage
 from models.face3d.alignment import LandmarkAlignment
-from models.face3d.morphable import Face3DStage, FaceModel
+from models.face3d.morphable import FaceModel
 from models.landmarks.predictor import LandmarkPredictor, still
 from models.landmarks.silence import RULES
 from models.landmarks.stage import LandmarksStage
@@ -66,7 +66,7 @@ class EVP(Method):
         pairs: PairsStage,
         disentangle: DisentangleStage,
         landmarks: LandmarksStage,
-        face3d: Face3DStage,
+        face3d: Stage,
         align: LandmarkAlignment,
         renderer: RendererStage,
         emotion_from: str = "audio",

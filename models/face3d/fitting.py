@@ -107,9 +107,13 @@ def _jacobian(model: FaceModel, pose: Pose, points: np.ndarray, seen: np.ndarray
     jacobian[..., 3] = turned[..., :2]
     jacobian[..., 0, 4] = jacobian[..., 1, 5] = 1
     camera = pose.scale[:, None, None] * pose.rotation[:, :2]
-    moved = (camera @ np.moveaxis(modes, -1, 0).reshape(3, -1)).reshape(frames, 2, k, -1)
-    moved = moved.transpose(0, 3, 1, 2)
-    jacobian[..., 6:] = moved if seen is None else np.take_along_axis(moved, seen[..., None, None], 1)
+    fixed = 0 if seen is None else len(CONTOUR)  # the contour comes first; from here on landmarks are points
+    still = np.moveaxis(modes[:, fixed:68], -1, 0)
+    moved = (camera @ still.reshape(3, -1)).reshape(frames, 2, k, -1)
+    jacobian[:, fixed:, :, 6:] = moved.transpose(0, 3, 1, 2)
+    if seen is not None:
+        chosen = np.ascontiguousarray(modes.transpose(1, 2, 0))[seen[:, :fixed]]
+        jacobian[:, :fixed, :, 6:] = camera[:, None] @ chosen
     return jacobian
 
 
@@ -125,7 +129,7 @@ def _step(found: Fit, target: np.ndarray, trust: np.ndarray) -> Fit:
         camera = Pose(pose.rotation[part], pose.scale[part], pose.translation[part])
         points = model.points(shape, expression[part])
         seen = model.seen(points, camera.rotation)
-        points = points if seen is None else np.take_along_axis(points, seen[..., None], 1)
+        points = points[:, :68] if seen is None else np.take_along_axis(points, seen[..., None], 1)
         jacobian = _jacobian(model, camera, points, seen) * trust[:, None, None]
         jacobian = jacobian.reshape(len(camera), 136, of_frame + s)
         error = ((target[part] - project(points, camera)) * trust[:, None]).reshape(len(camera), 136, 1)

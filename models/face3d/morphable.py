@@ -1,7 +1,7 @@
 """The linear face model: 3D landmarks as a mean plus shape (who it is) plus expression (what it does).
 
 The paper takes shape from BFM and expression from FaceWarehouse, which are not free. `Face3DStage` learns
-both from a corpus's 3D heads; `models.face3d.dense` cuts them out of a mesh model that a user has.
+both from a corpus's 3D heads; `models.face3d.dense` cuts a model out of a mesh that a user has.
 
 Model space: x right, y down, z towards the viewer, units of the 256 crop at rest.
 """
@@ -38,7 +38,7 @@ class FaceModel:
     expressions: np.ndarray
     """(e, n, 3) what one deviation of each expression coefficient adds."""
     contours: np.ndarray = field(default_factory=lambda: FIXED)
-    """(17, c) for each contour landmark the points where a detector may see it, from ear to cheek."""
+    """(17, c) points where a detector may see each contour landmark: itself first, then inwards."""
 
     def points(self, shape: np.ndarray, expression: np.ndarray) -> np.ndarray:
         """Coefficients (..., s) and (..., e), which broadcast, to model points (..., n, 3)."""
@@ -52,10 +52,9 @@ class FaceModel:
         """
         if self.contours.shape[1] == 1:
             return None
-        outwards = self.mean[list(CONTOUR), :2] - self.mean[:68, :2].mean(0)
-        turn = rotation[:, :2, :2]
-        turned = outwards @ np.swapaxes(turn / np.sqrt(np.abs(np.linalg.det(turn)))[:, None, None], -1, -2)
+        outwards = self.mean[self.contours[:, 0], :2] - self.mean[self.contours[:, -1], :2]
         image = points[:, self.contours] @ np.swapaxes(rotation[:, None, :2], -1, -2)
+        turned = outwards @ np.swapaxes(_roll(rotation), -1, -2)
         reach = np.einsum("tpcx,tpx->tpc", image, turned)
         chosen = self.contours[np.arange(len(CONTOUR)), reach.argmax(-1)]
         inner = np.broadcast_to(np.arange(len(CONTOUR), 68), (len(points), 68 - len(CONTOUR)))
@@ -74,6 +73,13 @@ class FaceModel:
     def load(directory: Path) -> FaceModel:
         """Raises ArtefactError where the stage left nothing, or something else."""
         return FaceModel(**load_arrays(directory / FILE))
+
+
+def _roll(rotation: np.ndarray) -> np.ndarray:
+    """(time, 2, 2) the turn in the image plane that is part of rotations (time, 3, 3)."""
+    angle = np.arctan2(rotation[:, 1, 0] - rotation[:, 0, 1], rotation[:, 0, 0] + rotation[:, 1, 1])
+    c, s = np.cos(angle), np.sin(angle)
+    return np.stack([np.stack([c, -s], -1), np.stack([s, c], -1)], -2)
 
 
 def learn(heads: np.ndarray, shapes: int, expressions: int) -> FaceModel:
@@ -110,15 +116,19 @@ def learn(heads: np.ndarray, shapes: int, expressions: int) -> FaceModel:
 
 
 def strongest_modes(covariance: np.ndarray, count: int) -> np.ndarray:
-    """(count, n, 3) principal components of a covariance (3 n, 3 n), times their deviations.
-
-    A mode's largest entry is positive, so that equal data gives equal models everywhere.
-    """
+    """(count, n, 3) principal components of a covariance (3 n, 3 n), times their deviations."""
     values, vectors = np.linalg.eigh(covariance)
     values, vectors = values[::-1][:count], vectors[:, ::-1][:, :count].T
-    largest = np.take_along_axis(vectors, np.abs(vectors).argmax(1)[:, None], 1)
-    modes = vectors * np.sign(largest) * np.sqrt(np.maximum(values, 1e-8))[:, None]
-    return modes.reshape(count, -1, 3)
+    return signed(vectors * np.sqrt(np.maximum(values, 1e-8))[:, None])
+
+
+def signed(modes: np.ndarray) -> np.ndarray:
+    """Modes (count, 3 n) as (count, n, 3), each with the sign that makes its largest entry positive.
+
+    So equal data gives equal models everywhere.
+    """
+    largest = np.take_along_axis(modes, np.abs(modes).argmax(1)[:, None], 1)
+    return (modes * np.where(largest < 0, -1, 1)).reshape(len(modes), -1, 3)
 
 
 class Face3DStage(Stage):
