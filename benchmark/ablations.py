@@ -72,7 +72,7 @@ ABLATIONS: tuple[Ablation, ...] = (
     Ablation(
         name="no_3d_alignment",
         label="w/o 3D alignment",
-        overrides=("method.align._target_=models.face3d.alignment.SimilarityAlignment",),
+        overrides=("align=similarity",),
         asks="Is a similarity in the image enough to put the predicted face under the target's head pose?",
     ),
     Ablation(

@@ -29,13 +29,13 @@ from benchmark.metrics.metric import METRICS
 from benchmark.training.stage_cache import digest_of
 
 CONFIGS = Path(__file__).parent / "configs"
-GROUPS = ("suite", "data", "face", "scale", "dtw", "cycle", "method", "tracking")
+GROUPS = ("suite", "data", "face", "scale", "dtw", "align", "cycle", "method", "tracking")
 ALLOWED_TARGETS: tuple[str, ...] = ("models.", "baselines.", "benchmark.")
 """Packages whose classes a configuration may name."""
 MACHINE_KEYS = ("out", "cache", "run", "workers", "device", "dry_run", "checkpoint_seconds", "tracking")
 """What a run does not depend on: where, how fast and who is told."""
-ABOUT = ("label", "kind", "asks", "about")
-"""Keys of a method's YAML that are for the tables, not for its constructor."""
+ABOUT = ("label", "kind", "asks", "about", "shared")
+"""Keys of a method's YAML that are not for its constructor: for the tables, or read by its other keys."""
 KINDS = ("method", "floor", "ceiling")
 WORKERS_PER_CORE = 8
 """More would only take memory from each other."""

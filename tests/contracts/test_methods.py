@@ -75,4 +75,4 @@ def test_a_tracking_mode_is_its_name(name: str, tmp_path: Path):
 
 def test_every_group_is_looked_at():
     folders = {p.name for p in CONFIGS.iterdir() if p.is_dir()}
-    assert folders == {"method", "scale", "dtw", "cycle", "data", "suite", "tracking", "face"}
+    assert folders == {"method", "scale", "dtw", "align", "cycle", "data", "suite", "tracking", "face"}
