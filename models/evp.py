@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -101,26 +101,44 @@ class EVP(Method):
         renderer = Renderer.load(inputs["renderer"], device) if "renderer" in inputs else None
 
         def predict(request: Request) -> Prediction:
-            target = None
-            if speak.identity != "zeros":
-                target = still(request.target.landmarks, model if speak.frontal else None)
-            spoken = speak.predict(
+            spoken = self.still_face(
+                speak,
                 request.waveform,
-                num_frames=request.num_frames,
-                target=target,
+                request.num_frames,
+                request.target.landmarks,
+                model,
                 **self._emotion(speak, request),
             )
-            # The same request gets the same bits, so the rule that draws at random starts anew each time.
-            spoken = RULES[self.silence](spoken, request.waveform, np.random.default_rng(0))
-            landmarks = self.align.align(to_68(spoken), request.target.landmarks, model)
+            landmarks = self.align.align(spoken, request.target.landmarks, model)
             if renderer is None or request.target.frames is None:
                 return Prediction(landmarks)
             return Prediction(landmarks, renderer.render(landmarks, request.target))
 
         return predict
 
-    def _emotion(self, speak: LandmarkPredictor, request: Request) -> dict:
-        """What the predictor is told of the wanted emotion."""
+    def still_face(
+        self,
+        speak: LandmarkPredictor,
+        waveform: np.ndarray,
+        num_frames: int,
+        target: np.ndarray,
+        model: FaceModel,
+        **emotion: Any,
+    ) -> np.ndarray:
+        """Stabilised landmarks (frames, 68, 2) of the subject who says `waveform`.
+
+        Args:
+            target: (frames, 68, 2) landmarks of the target video.
+            emotion: what the predictor is told of the wanted emotion, see `LandmarkPredictor.predict`.
+        """
+        example = None
+        if speak.identity != "zeros":
+            example = still(target, model if speak.frontal else None)
+        spoken = speak.predict(waveform, num_frames=num_frames, target=example, **emotion)
+        # The same request gets the same bits, so the rule that draws at random starts anew each time.
+        return to_68(RULES[self.silence](spoken, waveform, np.random.default_rng(0)))
+
+    def _emotion(self, speak: LandmarkPredictor, request: Request) -> dict[str, Any]:
         if not speak.use_emotion:
             return {}
         if self.emotion_from == "audio":

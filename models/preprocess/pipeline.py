@@ -31,11 +31,11 @@ MAX_DIFFERENCE = 0.5
 """Seconds by which sound and video of one recording may differ; cameras stop them at different packets."""
 
 
-def portrait_template() -> np.ndarray:
+def portrait_template(distance: float = EYE_DISTANCE, height: float = EYE_HEIGHT) -> np.ndarray:
     """(3, 2) eye a, eye b and nose tip in the 256 crop."""
     eyes = TEMPLATE[:2].mean(0)
-    scale = EYE_DISTANCE / float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
-    return (TEMPLATE - eyes) * scale + (CROP_SIZE / 2, EYE_HEIGHT)
+    scale = distance / float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
+    return (TEMPLATE - eyes) * scale + (CROP_SIZE / 2, height)
 
 
 class Preprocess:
@@ -106,9 +106,10 @@ def whole_frames(waveform: np.ndarray) -> np.ndarray:
     return np.pad(waveform, (0, -len(waveform) % SAMPLES_PER_FRAME))
 
 
-def portrait_similarity(landmarks: np.ndarray) -> np.ndarray:
-    """(2, 3): the one similarity that puts a clip's median face onto the portrait template."""
-    return similarity(IBUG68.stable @ np.nanmedian(landmarks, 0), portrait_template())
+def portrait_similarity(landmarks: np.ndarray, template: np.ndarray | None = None) -> np.ndarray:
+    """(2, 3): the similarity that puts a clip's median face onto a template, by default the portrait's."""
+    template = portrait_template() if template is None else template
+    return similarity(IBUG68.stable @ np.nanmedian(landmarks, 0), template)
 
 
 def crop(pictures: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -74,7 +75,12 @@ class Renderer:
         load_module(directory / WEIGHTS, generator)
         return Renderer(sizes, generator, device)
 
-    def render(self, landmarks: np.ndarray, target: Portrait) -> np.ndarray:
+    def render(
+        self,
+        landmarks: np.ndarray,
+        target: Portrait,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> np.ndarray:
         """Frames (time, h, w, 3) uint8 of the target's size.
 
         Args:
@@ -96,18 +102,24 @@ class Renderer:
         frames, past = (small[np.searchsorted(used, chosen)] for chosen in (needed, order))
         conditions = self.sketch.draw_clip(landmarks, frames, faces[needed])
         if self.sizes.start == "released":
-            made = self.run(conditions[HISTORY:], conditions[:HISTORY], past.transpose(0, 3, 1, 2))
+            made = self.run(conditions[HISTORY:], conditions[:HISTORY], past.transpose(0, 3, 1, 2), progress)
             made = np.concatenate([past, made])[: len(landmarks)]
         else:
             maps = self.sketch.draw_clip(faces[order], past)
-            made = self.run(conditions, maps, past.transpose(0, 3, 1, 2))
+            made = self.run(conditions, maps, past.transpose(0, 3, 1, 2), progress)
         height, width = target.frames.shape[1:3]
         if (height, width) != (self.sizes.size, self.sizes.size):
             made = np.stack([cv2.resize(f, (width, height), interpolation=cv2.INTER_CUBIC) for f in made])
         return made
 
     @torch.no_grad()
-    def run(self, conditions: np.ndarray, maps_before: np.ndarray, past: np.ndarray) -> np.ndarray:
+    def run(
+        self,
+        conditions: np.ndarray,
+        maps_before: np.ndarray,
+        past: np.ndarray,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> np.ndarray:
         """Roll out over edge maps (time, c, h, w) from two frames (2, 3, h, w) and their maps, all uint8."""
         history = unit(past)[None].to(self.device)
         maps = unit(maps_before)[None].to(self.device)
@@ -117,4 +129,5 @@ class Renderer:
             frame = self.generator(maps, history).frame
             history = torch.cat([history[:, 1:], frame[:, None]], 1)
             made[k] = frame[0].mul(255).round_().byte().permute(1, 2, 0).cpu().numpy()
+            progress(k + 1, len(conditions))
         return made

@@ -325,9 +325,14 @@ class RendererStage(Stage):
         self.perceptual_weights = perceptual_weights
         self.judge_drawn = judge_drawn
 
+    @property
+    def shortest(self) -> int:
+        """Frames that a clip needs to be trained on."""
+        return HISTORY + self.warm_up + self.rollout
+
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         sketch = self.sizes.sketch()
-        shortest = HISTORY + self.warm_up + self.rollout
+        shortest = self.shortest
         clips = _spread([clip for clip in data.train if clip.has("frames")], self.max_clips)
         sequences = [s for s in prepare(clips, sketch, self.clip_frames) if len(s.frames) >= shortest]
         if not sequences:

@@ -39,6 +39,15 @@ def test_the_same_input_gives_the_same_bytes_and_replaces_what_was_there(tmp_pat
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
 
 
+def test_frames_may_come_one_after_another(tmp_path):
+    write_video(tmp_path / "a.mp4", film(), tone())
+    write_video(tmp_path / "b.mp4", iter(film()), tone())
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    with pytest.raises(ValueError, match="of one size"):
+        write_video(tmp_path / "c.mp4", [*film(count=2), film(32)[0]])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.mp4", "b.mp4"]
+
+
 def test_odd_sides_are_extended_and_sound_is_optional(tmp_path):
     write_video(tmp_path / "a.mp4", film(65, 47))
     with av.open(str(tmp_path / "a.mp4")) as container:
