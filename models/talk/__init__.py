@@ -1,0 +1,1 @@
+"""A talking video from a trained run: `python -m models.talk`."""

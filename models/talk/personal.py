@@ -1,0 +1,143 @@
+"""Whose face it is: a renderer trained on the target's own video, and predictions carried over to that face.
+
+EVP trains one renderer for each target, on real frames under the edge maps of their own landmarks; no sound
+is needed. Landmarks are predicted as displacements from an example of the subject's face. For another person
+the example is that person's (as EVP's authors advise), here the face at rest with its mouth closed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.errors import InputError, storage_faults
+from models.face3d.alignment import frontalise
+from models.face3d.morphable import FaceModel
+from models.landmarks.alignment import fill_missing
+from models.landmarks.topology import IBUG68
+from models.method import Transcribed
+from models.rendering.stage import RendererStage
+from models.talk.target import Target
+from models.talk.trained import build
+from models.training.alone import identity, run_alone
+from models.types import Clip
+
+TRAINING_FRAMES = 1500
+"""Of the target video, from its start: a minute shows a face in most of what it does."""
+PIECE = 50
+"""Frames that become one clip, so that the sampler sees all of the video and one piece can be held out."""
+VERSION = 1
+AT_REST = 0.1
+"""Share of the frames, those with the mouth closed furthest, whose mean is the face at rest."""
+
+
+@dataclass(frozen=True)
+class TargetData:
+    """`models.method.TrainingData` of one video."""
+
+    train: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    emotions: tuple[str, ...] = ()
+
+    def heads(self) -> np.ndarray:
+        raise InputError("one video has no 3D heads to learn a face model from")
+
+    def transcribed(self, count: int) -> Iterator[Transcribed]:
+        raise InputError("one video has no strangers' speech to learn to spell from")
+
+    @staticmethod
+    def cut(landmarks: np.ndarray, frames: np.ndarray, folder: Path, shortest: int) -> TargetData:
+        """Pieces written into `folder`; the last fifth, at most one, is held out if it can be spared."""
+        held = min(PIECE, len(frames) // 5)
+        if len(frames) - held < 2 * shortest:
+            held = 0
+        end = len(frames) - held
+        count = max(1, end // PIECE)
+        bounds = np.linspace(0, end, count + 1).round().astype(int)
+        spans = [*pairwise(bounds), *([(end, len(frames))] if held else [])]
+        clips = []
+        for number, (first, last) in enumerate(spans):
+            directory = folder / str(number)
+            directory.mkdir()
+            np.save(directory / "landmarks.npy", landmarks[first:last])
+            np.save(directory / "frames.npy", frames[first:last])
+            clips.append(Clip(str(number), "target", str(number), None, 1, directory, filmed=True))
+        return TargetData(tuple(clips[:count]), tuple(clips[count:]))
+
+
+def personal_renderer(
+    target: Target,
+    config: Mapping[str, Any],
+    cache: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Callable[[int, int], None],
+) -> Path:
+    """The folder of a renderer of the target's face, trained unless the cache has it.
+
+    Args:
+        target: at most `TRAINING_FRAMES` frames.
+        config: of the run's renderer stage.
+
+    Raises:
+        InputError: the video is too short to learn from.
+        StorageError: the cache cannot be written.
+    """
+    stage = build(config)
+    assert isinstance(stage, RendererStage)
+    portrait = target.portrait(stage.sizes.size)
+    assert portrait.frames is not None
+    digest = hashlib.blake2b(portrait.landmarks.tobytes() + portrait.frames.tobytes(), digest_size=20)
+    key = identity(
+        config=dict(config), frames=digest.hexdigest(), seed=seed, version=[VERSION, stage.version, PIECE]
+    )
+    folder = cache / f"renderer-{key}"
+    if folder.is_dir():
+        return folder
+    if len(portrait.frames) < stage.shortest:
+        raise InputError(
+            f"the target video has {len(portrait.frames)} frames, and a renderer learns from "
+            f"{stage.shortest} or more: take a longer video, or the run's renderer for a video of its own "
+            "subject (--renderer run)"
+        )
+    with storage_faults("writing the target's frames to train on"), TemporaryDirectory() as scratch:
+        data = TargetData.cut(portrait.landmarks, portrait.frames, Path(scratch), stage.shortest)
+        run_alone(stage, "renderer", data, {}, folder, seed=seed, device=device, progress=progress)
+    return folder
+
+
+def at_rest(landmarks: np.ndarray) -> np.ndarray:
+    """(points, 2) the mean of those frames (time, points, 2) that have their mouth closed furthest."""
+    upper, lower = IBUG68.inner_lips
+    opening = landmarks[:, lower, 1] - landmarks[:, upper, 1]
+    closed = np.argsort(opening, kind="stable")[: max(1, round(AT_REST * len(landmarks)))]
+    return landmarks[np.sort(closed)].mean(0)
+
+
+def carry_over(
+    predicted: np.ndarray, rest: np.ndarray, target: np.ndarray, frames: np.ndarray, model: FaceModel
+) -> np.ndarray:
+    """Stabilised predictions of one face as the same displacements of another.
+
+    The eyes are displaced from where the target has them in each frame, so that its blinks stay.
+
+    Args:
+        predicted: (time, 68, 2) of the run's subject.
+        rest: (68, 2) that subject at rest.
+        target: (frames, 68, 2) landmarks of the other person, in its crop.
+        frames: (time,) which of them goes with each prediction.
+    """
+    own = frontalise(fill_missing(target), model)
+    base = np.repeat(at_rest(own)[None], len(predicted), 0)
+    eyes = list(IBUG68.regions["eyes"])
+    base[:, eyes] = own[frames][:, eyes]
+    return (base + predicted - rest).astype(np.float32)
