@@ -9,6 +9,7 @@ from pathlib import Path
 
 from models.errors import UserError
 from models.importing.convert import FACE_MODEL, KINDS, Extras, import_checkpoint, import_face_model
+from models.importing.names import STATISTICS
 
 _KINDS = {name: kind.summary for name, kind in KINDS.items()} | {
     FACE_MODEL: "BFM and FaceWarehouse arrays (base_weight.pickle)"
@@ -63,10 +64,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     print(f"{given.file}: {imported.tensors} tensors, {imported.parameters:,} parameters of ours among them")
     if imported.unused:
-        parts = sorted({".".join(name.split(".")[:2]) for name in imported.unused})
-        print(f"left out, as nothing calls them: {len(imported.unused)} tensors of {', '.join(parts)}")
+        print(f"left out, as nothing calls them: {len(imported.unused)} tensors of {_parts(imported.unused)}")
     print(f"written to {given.out}: {', '.join(imported.files)}")
     return 0
+
+
+def _parts(names: Sequence[str]) -> str:
+    """What the names are of: modules, or statistics of batch norms that are called otherwise."""
+    parts = set()
+    for name in names:
+        module, _, last = name.rpartition(".")
+        called = last in STATISTICS and f"{module}.weight" not in names
+        parts.add(f"*.{last}" if called else ".".join(name.split(".")[:2]))
+    return ", ".join(sorted(parts))
 
 
 if __name__ == "__main__":

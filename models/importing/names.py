@@ -41,6 +41,7 @@ Keys = Mapping[str, Entry]
 
 COUNTER = "num_batches_tracked"
 """Of each batch norm, in files from torch 0.4.1 on. It has no part in the outputs."""
+STATISTICS = ("running_mean", "running_var", COUNTER)
 DATA_PARALLEL = "module."
 """Before every name in a file saved from several GPUs, as the classifier's and ATVGnet's were."""
 
@@ -157,9 +158,7 @@ def renderer_keys(sizes: RendererSizes = PAPER_RENDERER) -> Keys:
     for name, module in generator.named_modules():
         if isinstance(module, nn.InstanceNorm2d):
             released = _released_generator_name(f"{name}.", sizes.decoder_blocks)
-            statistics = dict.fromkeys(("running_mean", "running_var"), (module.num_features,))
-            keys |= _unused({released + part: shape for part, shape in statistics.items()})
-            keys[released + COUNTER] = Entry((), needed=False)
+            keys |= _unused({released + part: (module.num_features,) for part in STATISTICS[:2]})
     return keys
 
 

@@ -136,6 +136,7 @@ def test_a_renderer_is_written_as_the_stage_writes_it(released, tmp_path) -> Non
     imported = Renderer.load(tmp_path, CPU)
     assert imported.sizes == sizes
     assert (imported.sketch.num_channels, imported.sketch.sub_pixel) == (15, True)
+    assert not replace(sizes, rounding="released").sketch().sub_pixel
     imported.save(tmp_path)
     assert Renderer.load(tmp_path, CPU).sizes == sizes
 
@@ -228,7 +229,9 @@ def test_the_classifier_and_atvgnet(tmp_path, capsys) -> None:
         named = {f"module.{name}": tensor for name, tensor in state.items()}
         torch.save(named, tmp_path / f"{kind}.pth", _use_new_zipfile_serialization=False)
         assert main([kind, str(tmp_path / f"{kind}.pth"), "-o", str(tmp_path / kind)]) == 0
-    assert "8,107,592 parameters" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "8,107,592 parameters" in told
+    assert "lmark_encoder.0, lmark_encoder.2, lstm.bias_hh_l0" in told
     classifier, content = EmotionClassifier(num_emotions=8), ContentEncoder()
     load_module(classifier_file(tmp_path / "emotion"), classifier)
     load_module(tmp_path / "atvgnet" / "content.safetensors", content)
