@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter1d
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,21 @@ class Pose:
 
     def at(self, frames: np.ndarray) -> Pose:
         return Pose(self.rotation[frames], self.scale[frames], self.translation[frames])
+
+
+def smoothed(pose: Pose, width: float) -> Pose:
+    """Averaged over time with Gaussian weights of `width` frames, without lag; the ends hold their values.
+
+    The mean of rotations is the rotation nearest to the mean of their matrices.
+    """
+    if width == 0:
+        return pose
+    rotation, scale, translation = (
+        gaussian_filter1d(values, width, axis=0, mode="nearest")
+        for values in (pose.rotation, pose.scale, pose.translation)
+    )
+    u, _, vt = np.linalg.svd(rotation)
+    return Pose(u @ vt, scale, translation)
 
 
 def project(points: np.ndarray, pose: Pose) -> np.ndarray:

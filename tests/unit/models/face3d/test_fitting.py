@@ -3,7 +3,14 @@ import time
 import numpy as np
 import pytest
 
-from models.face3d.camera import Pose, angle_between, project, rotation_from_angles, rotation_from_vector
+from models.face3d.camera import (
+    Pose,
+    angle_between,
+    project,
+    rotation_from_angles,
+    rotation_from_vector,
+    smoothed,
+)
 from models.face3d.fitting import fit
 from models.face3d.morphable import FaceModel, learn
 
@@ -101,6 +108,18 @@ def test_a_jaw_that_opens_moves_no_eye(heads):
     """Centring heads one by one would: an open mouth pulls their mean down."""
     model = learn(heads, 12, 2)
     np.testing.assert_allclose(model.expressions[:, 36:48], 0, atol=1e-6)
+
+
+def test_smoothing_a_pose_keeps_still_and_steadily_turning_heads():
+    yaw = np.linspace(-0.4, 0.4, 60)
+    rotation = rotation_from_angles(yaw, np.zeros(60), np.full(60, 0.2))
+    pose = smoothed(Pose(rotation, np.linspace(1, 2, 60), np.zeros((60, 2))), 1.5)
+    np.testing.assert_allclose(pose.rotation[10:50], rotation[10:50], atol=1e-4)
+    np.testing.assert_allclose(
+        pose.rotation @ np.swapaxes(pose.rotation, 1, 2), np.tile(np.eye(3), (60, 1, 1)), atol=1e-12
+    )
+    np.testing.assert_allclose(np.linalg.det(pose.rotation), 1)
+    assert smoothed(pose, 0) is pose
 
 
 def test_the_model_survives_saving(model, tmp_path):

@@ -86,6 +86,8 @@ def test_bad_arguments_are_refused(model):
         PoseSwap(placement="best")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="shape"):
         PoseSwap(shape="mine")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="pose_smoothing"):
+        PoseSwap(pose_smoothing=-1.0)
     with pytest.raises(ValueError, match="face model"):
         PoseSwap().align(predicted, true, None)
     with pytest.raises(ValueError, match="predicted"):
