@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -374,6 +374,7 @@ def _metric_keys(
     resamples: int,
     allow_biased: bool,
     inception_weights: str | None,
+    redetect: Literal["facemesh"] | None,
 ) -> None:
     """The keys of `metrics` and their types."""
 

@@ -24,15 +24,17 @@ from benchmark.metrics.scorer import frame_features, score_clip, score_set, set_
 from benchmark.records import WHOLE_SET, write_text
 from benchmark.study import Study
 from models.artefacts import load_arrays, save_arrays
+from models.preprocess.facemesh import FaceMesh
 from models.seeding import generator
-from models.types import Prediction
+from models.types import CROP_SIZE, Prediction
 
-SCORES, JUDGED, FEATURES, LANDMARKS, JUDGE = (
+SCORES, JUDGED, FEATURES, LANDMARKS, JUDGE, REDETECTED = (
     "scores.json",
     "judged.json",
     "features.safetensors",
     "landmarks.safetensors",
     "judge.safetensors",
+    "redetected.safetensors",
 )
 NEUTRAL = "neutral.safetensors"
 Progress = Callable[[int, int], None]
@@ -85,6 +87,16 @@ def _extractors(study: Study) -> dict[str, FrameExtractor]:
     return found
 
 
+def _redetector(study: Study) -> FaceMesh | None:
+    """The detector that looks at predicted and true frames, if one is asked for."""
+    return FaceMesh() if study.config.metrics["redetect"] == "facemesh" else None
+
+
+def _detected(detector: FaceMesh, frames: np.ndarray) -> np.ndarray:
+    """(frames, 68, 2) float32 in pixels of the 256 crop."""
+    return detector(frames) * np.float32(CROP_SIZE / frames.shape[2])
+
+
 def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress: Progress) -> None:
     """What the truth looks like to the judge and the extractors, and its videos."""
     from models.rendering.video import write_video
@@ -93,6 +105,8 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
     extractors = _extractors(study)
     features: dict[str, np.ndarray] = {}
     seen: dict[str, str | None] = {}
+    redetected: dict[str, np.ndarray] = {}
+    detector = _redetector(study)
     (folder / "media").mkdir()
     for number, item in enumerate(study.items, start=1):
         truth = truth_of(item)
@@ -103,9 +117,13 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
             seen[item.id] = score["emotion"].label
         if truth.frames is not None:
             features |= _features(study, item, truth.frames, extractors)
+            if detector is not None:
+                redetected[item.id] = _detected(detector, truth.frames)
             write_video(folder / video_file(item), truth.frames, item.audio.waveform)
         progress(number, len(study.items))
     save_arrays(folder / FEATURES, features or {"none": np.zeros(0, np.float32)})
+    if redetected:
+        save_arrays(folder / REDETECTED, redetected)
     write_text(folder / JUDGED, json.dumps(_judged(study, judge, seen), indent=1, sort_keys=True) + "\n")
 
 
@@ -143,6 +161,8 @@ def score_predictions(
     judge, neutral = _judge(judge_folder)
     landmarks = load_arrays(predict / LANDMARKS)
     extractors = _extractors(study) if (predict / "frames").is_dir() else {}
+    detector = _redetector(study) if (truth / REDETECTED).is_file() else None
+    found = load_arrays(truth / REDETECTED) if detector is not None else {}
     features: dict[str, np.ndarray] = {}
     rows: list[dict[str, Any]] = []
     seen: dict[str, str | None] = {}
@@ -156,6 +176,9 @@ def score_predictions(
             emotion=emotion if judge is not None and emotion in judge.emotions else None,
             judge=judge,
             neutral=neutral,
+            redetected=(_detected(detector, predicted.frames), found[item.id])
+            if detector is not None and predicted.frames is not None and item.id in found
+            else None,
         )
         rows += [_row(item.condition, protocol, item.id, score) for protocol, score in scores.items()]
         if "emotion" in scores:

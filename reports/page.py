@@ -88,6 +88,7 @@ def _section(
         "asks": study.manifest.conditions[condition],
         "tables": {
             "main": [t for t in kept if t.name.startswith("main-")],
+            "further": [t for t in kept if t.name.startswith("further-")],
             "comparisons": [t for t in kept if t.name.startswith("comparisons-")],
             "emotions": [t for t in kept if t.name.startswith("emotions-")],
         },

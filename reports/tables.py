@@ -27,6 +27,7 @@ def all_tables(study: Study) -> tuple[Table, ...]:
     tables: list[Table] = []
     for condition in study.conditions():
         tables += [main_table(study, condition)]
+        tables += [t for t in (further_table(study, condition),) if t is not None]
         tables += [t for t in (comparison_table(study, condition),) if t is not None]
         tables += emotion_tables(study, condition)
     return tuple(tables)
@@ -34,7 +35,17 @@ def all_tables(study: Study) -> tuple[Table, ...]:
 
 def main_table(study: Study, condition: str) -> Table:
     """All rows under the main protocols of one condition."""
-    protocols = study.protocols(condition)
+    return _scores(study, condition, study.protocols(condition), "main", "Scores")
+
+
+def further_table(study: Study, condition: str) -> Table | None:
+    """All rows under the other protocols of one condition; None without any."""
+    main = study.protocols(condition)
+    others = tuple(p for p in study.protocols(condition, main=False) if p not in main)
+    return _scores(study, condition, others, "further", "Further scores") if others else None
+
+
+def _scores(study: Study, condition: str, protocols: Sequence[str], name: str, title: str) -> Table:
     cells = {
         (row, protocol): estimate(study, row, condition, protocol)
         for row in study.rows
@@ -47,8 +58,8 @@ def main_table(study: Study, condition: str) -> Table:
         for key in study.rows
     )
     return Table(
-        name=f"main-{condition}",
-        title=f"Scores, {condition}",
+        name=f"{name}-{condition}",
+        title=f"{title}, {condition}",
         caption=_caption(study, condition, [c for c in cells.values() if c is not None]),
         columns=tuple(heading(study.manifest.protocols[p]) for p in protocols),
         rows=rows,

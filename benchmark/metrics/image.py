@@ -38,7 +38,7 @@ def ssim(predicted: np.ndarray, target: np.ndarray, *, clip: str = "unnamed") ->
 
     Source: Wang et al., IEEE TIP 13(4), 2004.
     """
-    _check(predicted, target, clip)
+    check_pair(predicted, target, clip)
     if min(target.shape[1:3]) < WINDOW:
         raise ValueError(f"clip {clip}: SSIM needs frames of {WINDOW} px or more, got {target.shape[1:3]}")
     values = [frame_ssim(x, y) for x, y in zip(predicted, target, strict=True)]
@@ -118,7 +118,7 @@ def psnr(predicted: np.ndarray, target: np.ndarray, *, clip: str = "unnamed") ->
     Raises:
         ValueError: naming the clip: other types or shapes, or no frames.
     """
-    _check(predicted, target, clip)
+    check_pair(predicted, target, clip)
     errors = [mean_squared_error(x, y) for x, y in zip(predicted, target, strict=True)]
     finite = [10 * np.log10(DATA_RANGE**2 / error) for error in errors if error > 0]
     coverage = len(finite) / len(errors)
@@ -131,7 +131,7 @@ def mean_squared_error(predicted: np.ndarray, target: np.ndarray) -> float:
     return cv2.norm(x, y, cv2.NORM_L2SQR) / x.size
 
 
-def _check(predicted: np.ndarray, target: np.ndarray, clip: str) -> None:
+def check_pair(predicted: np.ndarray, target: np.ndarray, clip: str) -> None:
     for name, frames in (("predicted", predicted), ("true", target)):
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
             raise ValueError(

@@ -14,11 +14,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from benchmark.metrics.edges import edge_chamfer, edge_f1, flicker
 from benchmark.metrics.emotion import EmotionJudge, emotion_score
 from benchmark.metrics.frechet import frechet_score
 from benchmark.metrics.image import psnr, ssim
 from benchmark.metrics.landmarks import (
     AlignedPair,
+    Region,
     align_pair,
     landmark_distance,
     landmark_velocity_distance,
@@ -27,7 +29,7 @@ from benchmark.metrics.score import Score
 from benchmark.records import ProtocolInfo
 from models.types import Prediction
 
-Need = Literal["landmarks", "frames", "judge"]
+Need = Literal["landmarks", "frames", "judge", "redetected"]
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,25 @@ class ClipPair:
     judge: EmotionJudge | None = None
     neutral: np.ndarray | None = None
     """(68, 2): the subject's neutral face, from its training clips."""
+    redetected: tuple[np.ndarray, np.ndarray] | None = None
+    """(frames, 68, 2) each: what a detector that no method trains with finds in the predicted and in the true
+    frames, pixels of the 256 crop; NaN where it finds no face."""
 
     @cached_property
     def aligned(self) -> AlignedPair:
         return align_pair(self.predicted.landmarks, self.truth.landmarks, clip=self.clip)
+
+    @cached_property
+    def aligned_redetected(self) -> AlignedPair:
+        """
+        Raises:
+            ValueError: nothing was detected again, or it does not fit.
+        """
+        if self.redetected is None:
+            raise ValueError(
+                f"clip {self.clip}: needs landmarks detected in the predicted and the true frames"
+            )
+        return align_pair(*self.redetected, clip=self.clip)
 
     @cached_property
     def frames(self) -> tuple[np.ndarray, np.ndarray]:
@@ -66,6 +83,8 @@ class ClipPair:
             found.add("frames")
         if self.judge is not None and self.neutral is not None and self.emotion is not None:
             found.add("judge")
+        if self.redetected is not None:
+            found.add("redetected")
         return frozenset(found)
 
     def judged(self) -> Score:
@@ -142,6 +161,30 @@ _ALIGNED = (
     "Both sequences aligned per frame by a similarity on eye-contour centroids and nose tip to the 256 px "
     "template; mean over points, then frames, then clips. Frames without a face lower the coverage only."
 )
+
+
+def _redetected(region: Region, of_motion: bool) -> Metric:
+    """LD or LVD of landmarks found in the frames."""
+    compute, name = (landmark_velocity_distance, "lvd") if of_motion else (landmark_distance, "ld")
+    label = f"{region[0].upper()}-{name.upper()}"
+    what = "motion" if of_motion else "place"
+    return Metric(
+        id=f"{name}/{region}/redetected",
+        label=f"{label} in frames",
+        symbol=f"{label}$_\\mathrm{{video}}$",
+        unit="px/frame" if of_motion else "px@256",
+        direction="lower",
+        needs=frozenset({"redetected"}),
+        level="clip",
+        source=_EVP,
+        description=(
+            f"{label} of the landmarks that FaceMesh, which no method is trained with, finds in predicted "
+            f"frames, against those that it finds in the true ones, so that its own idea of a point's {what} "
+            "cancels. The coverage is the share of frames in which it finds both faces."
+        ),
+        compute=lambda pair: compute(pair.aligned_redetected, region),
+        main=False,
+    )
 
 
 def _frechet(extractor: str, protocol: str, network: str, main: bool) -> Metric:
@@ -254,6 +297,56 @@ METRICS: tuple[Metric, ...] = (
         compute=lambda pair: psnr(*pair.frames, clip=pair.clip),
         best=None,
     ),
+    Metric(
+        id="edges/f1",
+        label="Edge F1",
+        symbol=r"F$_\mathrm{edge}$",
+        unit="",
+        direction="higher",
+        needs=frozenset({"landmarks", "frames"}),
+        level="clip",
+        source="Martin, Fowlkes and Malik, TPAMI 26(5), 2004",
+        description=(
+            "F1 of Canny edges outside the face at a tolerance of 2 px of the rendered size, mean over "
+            "frames, then clips."
+        ),
+        compute=lambda pair: edge_f1(pair.predicted, pair.truth, clip=pair.clip),
+        main=False,
+        best=1.0,
+    ),
+    Metric(
+        id="edges/chamfer",
+        label="Edge chamfer",
+        symbol=r"d$_\mathrm{edge}$",
+        unit="px",
+        direction="lower",
+        needs=frozenset({"landmarks", "frames"}),
+        level="clip",
+        source="Barrow et al., IJCAI 1977, truncated at 20 px",
+        description=(
+            "Distance of Canny edges outside the face to the other side's nearest edge, mean of both "
+            "directions, then frames, then clips; pixels of the rendered size."
+        ),
+        compute=lambda pair: edge_chamfer(pair.predicted, pair.truth, clip=pair.clip),
+        main=False,
+    ),
+    Metric(
+        id="flicker",
+        label="Flicker",
+        symbol="Flicker",
+        unit="grey levels",
+        direction="lower",
+        needs=frozenset({"frames"}),
+        level="clip",
+        source="after tLP of TecoGAN (Chu et al., TOG 39(4), 2020), pixel by pixel",
+        description=(
+            "Difference of the changes from frame to frame, predicted and true, in grey levels (0 to 255); a "
+            "constant mistake cancels. Mean over pixels, RGB, pairs of frames, then clips."
+        ),
+        compute=lambda pair: flicker(*pair.frames, clip=pair.clip),
+        main=False,
+    ),
+    *(_redetected(region, of_motion) for region in ("mouth", "face") for of_motion in (False, True)),
     Metric(
         id="emotion",
         label="Emotion accuracy",

@@ -24,16 +24,18 @@ def score_clip(
     emotion: str | None = None,
     judge: EmotionJudge | None = None,
     neutral: np.ndarray | None = None,
+    redetected: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> dict[str, Score]:
     """Scores by protocol id, in the order of `METRICS`.
 
     Protocols whose needs are absent are absent from the result: image metrics where either side has no
-    frames, the judge's where there is no judge, no neutral face or no wanted emotion.
+    frames, the judge's where there is no judge, no neutral face or no wanted emotion, those of redetected
+    landmarks where none are given.
 
     Raises:
         ValueError: naming the clip: input that a protocol cannot be computed from.
     """
-    pair = ClipPair(predicted, truth, clip_id, emotion, judge, neutral)
+    pair = ClipPair(predicted, truth, clip_id, emotion, judge, neutral, redetected)
     applicable = [m for m in METRICS if m.level == "clip" and m.needs <= pair.offers]
     return {metric.id: metric.compute(pair) for metric in applicable}
 

@@ -70,9 +70,10 @@ def talking(emotion: str, speaker: int = 0, take: int = 0, lag: float = 0.0) -> 
 
 
 def draw(landmarks: np.ndarray) -> np.ndarray:
-    """(frames, SIZE, SIZE, 3) uint8: a cartoon of the landmarks before a fixed background."""
+    """(frames, SIZE, SIZE, 3) uint8: a cartoon of the landmarks before a fixed background with a post."""
     background = np.random.default_rng(9).integers(60, 130, (12, 12, 3)).astype(np.uint8)
     background = cv2.resize(background, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR)
+    background[:, 4:10] = 230
     frames = []
     for points in landmarks:
         frame = background.copy()
@@ -114,8 +115,14 @@ def truth() -> Prediction:
 Judged = tuple[EmotionJudge, np.ndarray]
 
 
+def pair_of(predicted: Prediction, truth: Prediction, judged: Judged) -> ClipPair:
+    """What detects landmarks in frames is perfect here."""
+    redetected = (predicted.landmarks, truth.landmarks)
+    return ClipPair(predicted, truth, "the-clip", "happy", *judged, redetected)
+
+
 def score(metric: Metric, predicted: Prediction, truth: Prediction, judged: Judged) -> Score:
-    return metric.compute(ClipPair(predicted, truth, "the-clip", "happy", *judged))
+    return metric.compute(pair_of(predicted, truth, judged))
 
 
 @named(list(METRICS))
@@ -124,7 +131,7 @@ def test_it_says_what_it_means(metric: Metric) -> None:
     assert metric.direction in ("lower", "higher")
     assert metric.level in ("clip", "set")
     assert metric.needs
-    assert metric.needs <= {"landmarks", "frames", "judge"}
+    assert metric.needs <= {"landmarks", "frames", "judge", "redetected"}
     for text in (metric.label, metric.symbol, metric.source, metric.description):
         assert text.strip() == text
         assert text
@@ -145,7 +152,7 @@ def test_the_truth_scores_best_and_a_wrong_face_worse(
 ) -> None:
     perfect = score(metric, truth, truth, judged)
     wrong = talking("surprised", take=3, lag=3)
-    other = score(metric, Prediction(wrong, draw(wrong)), truth, judged)
+    other = score(metric, Prediction(wrong, np.roll(draw(wrong), 4, axis=2)), truth, judged)
     assert other.value is not None
     assert np.isfinite(other.value)
     if metric.id == "psnr":
@@ -319,7 +326,15 @@ def test_one_call_scores_a_clip_under_all_that_apply(truth: Prediction, judged: 
     landmarks = talking("neutral", take=2)
     predicted = Prediction(landmarks, draw(landmarks))
     judge, neutral = judged
-    everything = score_clip(predicted, truth, clip_id="c", emotion="happy", judge=judge, neutral=neutral)
+    everything = score_clip(
+        predicted,
+        truth,
+        clip_id="c",
+        emotion="happy",
+        judge=judge,
+        neutral=neutral,
+        redetected=(landmarks, truth.landmarks),
+    )
     assert list(everything) == [metric.id for metric in CLIP_METRICS]
     silent = score_clip(Prediction(landmarks), truth, clip_id="c")
     assert set(silent) == set(LANDMARK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
@@ -12,15 +13,17 @@ HERE = Path(__file__).resolve().parent
 
 
 def scores() -> dict[str, float | None]:
-    """Every clip-level score of the frozen input that needs no judge, and one Fréchet distance."""
+    """Scores of the frozen landmarks, scores of the frozen frames, and one Fréchet distance."""
     from benchmark.metrics.frechet import frechet_distance
+    from benchmark.metrics.metric import metric_of
     from benchmark.metrics.scorer import score_clip
     from models.types import Prediction
 
     with np.load(HERE / "input.npz", allow_pickle=False) as stored:
-        predicted = Prediction(stored["predicted_landmarks"], stored["predicted_frames"])
-        truth = Prediction(stored["true_landmarks"], stored["true_frames"])
+        predicted, truth = Prediction(stored["predicted_landmarks"]), Prediction(stored["true_landmarks"])
+        frames = SimpleNamespace(frames=(stored["predicted_frames"], stored["true_frames"]), clip="golden")
     values = {name: score.value for name, score in score_clip(predicted, truth, clip_id="golden").items()}
+    values |= {name: metric_of(name).compute(frames).value for name in ("ssim", "psnr", "flicker")}
     features = [p.landmarks.reshape(-1, 4) for p in (predicted, truth)]
     return values | {"frechet of landmarks in fours": frechet_distance(*features)}
 
