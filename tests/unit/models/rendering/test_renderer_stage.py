@@ -80,6 +80,16 @@ def test_the_mouth_follows_the_landmarks_not_the_target(trained, puppets, draw_p
     assert np.corrcoef(change.ravel(), wanted.ravel())[0, 1] > 0.5
 
 
+@pytest.mark.parametrize(("channels", "rounding"), [("line", "none"), ("full", "released")])
+def test_every_condition_map_trains_and_renders(channels, rounding, puppets, plain_run, tmp_path):
+    few = {"steps": 3, "channels": channels, "rounding": rounding, "validate_every": 0}
+    RendererStage(**SMALL | few).run(puppets, {}, plain_run(tmp_path))
+    renderer = Renderer.load(tmp_path, torch.device("cpu"))
+    clip = puppets.validation[0]
+    assert (renderer.sketch.channels, renderer.sketch.sub_pixel) == (channels, rounding == "none")
+    assert renderer.render(clip.landmarks[:4], portrait(clip)).shape == (4, 32, 32, 3)
+
+
 def _with_mouth(landmarks: np.ndarray, opening: float) -> np.ndarray:
     moved = landmarks.copy()
     middle = moved[:, 48:68, 1].mean(1, keepdims=True)
