@@ -30,14 +30,17 @@ YAWS = (0, 15, 30, 45)
 EMOTIONS = ("neutral", "angry", "happy", "sad", "surprised")
 
 SAME_PERSON: Mapping[str, LandmarkAlignment] = {
-    "paper": PoseSwap(placement="pose", shape="predicted"),
-    "code": PoseSwap(placement="points", shape="predicted"),
+    "paper": PoseSwap(placement="pose", shape="predicted", carry_residual=False),
+    "code": PoseSwap(placement="points", shape="predicted", carry_residual=False, smooth=True),
+    "code, unfiltered": PoseSwap(placement="points", shape="predicted", carry_residual=False),
     "stable": PoseSwap(placement="stable", shape="predicted"),
     "ours": PoseSwap(),
+    "ours, smoothed": PoseSwap(pose_smoothing=1.5),
     "similarity": SimilarityAlignment(),
     "none": StillAlignment(),
 }
-"""The prediction is of the person in the target video, as in the paper."""
+"""The prediction is of the person in the target video; "paper" and "code" are `align=paper` and `align=code`,
+"ours" is `align=best`."""
 
 OTHER_PERSON: Mapping[str, LandmarkAlignment] = {
     "target's shape": PoseSwap(shape="target"),

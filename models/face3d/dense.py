@@ -136,7 +136,7 @@ class ICTFaceKitStage(Stage):
 
 def _ict_arrays(path: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
-        raise ArtefactError(f"{path} is missing: expected the arrays of ICT-FaceKit; set method.face3d.path")
+        raise ArtefactError(f"{path} is missing: expected the arrays of ICT-FaceKit; set face3d.path")
     names = ("neutral", "ident", "expr")
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -46,6 +46,14 @@ def test_a_method_is_built_for_whatever_the_corpus_has(name: str, facts: dict[st
         before.append(stage_name)
 
 
+@pytest.mark.parametrize("choice", COMPOSER.choices("face3d"))
+@pytest.mark.parametrize("name", ["evp", "mean_face", "neutral_face", "nearest_neighbour"])
+def test_every_face_model_serves_every_method(name: str, choice: str):
+    composer = parse([f"face3d={choice}", "face3d.shapes=7"])
+    method = instantiate(composer.method(name, (), {"emotions": True, "frames": True}).config, "method")
+    assert vars(method.stages()["face3d"])["shapes"] == 7
+
+
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_corpus_composes(name: str, tmp_path: Path):
     settings = load([f"data={name}", f"out={tmp_path}/results", f"cache={tmp_path}/cache"])
@@ -75,4 +83,15 @@ def test_a_tracking_mode_is_its_name(name: str, tmp_path: Path):
 
 def test_every_group_is_looked_at():
     folders = {p.name for p in CONFIGS.iterdir() if p.is_dir()}
-    assert folders == {"method", "scale", "dtw", "align", "cycle", "data", "suite", "tracking", "face"}
+    assert folders == {
+        "method",
+        "scale",
+        "dtw",
+        "face3d",
+        "align",
+        "cycle",
+        "data",
+        "suite",
+        "tracking",
+        "face",
+    }
