@@ -196,7 +196,10 @@ def encode(encoder: nn.Module, inputs: Float[Tensor, "time 1 28 12"]) -> Float[T
 
 
 def pooled(embedding: Float[Tensor, "time dim"], frames: int, pooling: str) -> Float[Tensor, "frames dim"]:
-    """The emotion input of each of `frames` frames, from an utterance's embeddings."""
+    """The emotion input of each of `frames` frames, from an utterance's embeddings.
+
+    "none" is the release's condition "audio": a longer utterance is cut, the end of a shorter one is held.
+    """
     if pooling == "mean":
         return embedding.mean(0).expand(frames, -1)
     index = torch.arange(frames, device=embedding.device).clamp(max=len(embedding) - 1)

@@ -19,7 +19,7 @@ from models.disentangle.cross import TERMS, DisentangleStage
 from models.disentangle.emotion import EmotionClassifierStage
 from models.landmarks.alignment import stabilise
 from models.landmarks.pca import LandmarkPCA
-from models.landmarks.predictor import LandmarkPredictor
+from models.landmarks.predictor import LandmarkPredictor, pooled
 from models.landmarks.stage import LandmarksStage, _Sequences
 from models.landmarks.topology import EVP106, to_68, to_106
 from models.method import Stage
@@ -202,6 +202,13 @@ def test_stored_codes_are_means_of_the_trained_encoder(tiny, inputs) -> None:
         for name in ("angry", "angry5_sad5", "sad")
     ]
     assert brows == sorted(brows)
+
+
+def test_emotion_of_an_utterance_of_another_length() -> None:
+    embedding = torch.arange(5.0)[:, None]
+    assert pooled(embedding, 3, "none")[:, 0].tolist() == [0, 1, 2]
+    assert pooled(embedding, 7, "none")[:, 0].tolist() == [0, 1, 2, 3, 4, 4, 4]
+    assert pooled(embedding, 3, "mean")[:, 0].tolist() == [2, 2, 2]
 
 
 def test_106_points_are_trained_and_predicted(tiny, inputs, bare_run, tmp_path) -> None:
