@@ -5,6 +5,10 @@ import pytest
 import torch
 
 from models.landmarks.topology import to_106
+from models.rendering.cycle.canny import SoftCannyCycle
+from models.rendering.cycle.landmarks import LandmarkCycle
+from models.rendering.cycle.losses import CycleLosses
+from models.rendering.cycle.sketch import SketchCycle
 from models.rendering.edges import EdgeSketch
 from models.rendering.generator import Rendering
 from models.rendering.renderer import Renderer, RendererSizes
@@ -292,3 +296,28 @@ def test_flow_terms_by_hand():
     away = torch.zeros_like(flow) - 12
     lost = training._flow_terms(windows, [Rendering(frame, frame, shown, away, mask)])
     assert float(lost["mask"]) < 0.1
+
+
+def test_a_cycle_is_learned_first_and_weight_zero_changes_no_bit(puppets, plain_run, tmp_path):
+    """So a cycle's renderer starts from the weights and sees the batches of the one without."""
+    small = {"width": 4, "levels": 2, "steps": 2, "batch": 2}
+    weights = {}
+    for name, weight in (("none", None), ("zero", 0.0), ("one", 1.0)):
+        cycle = CycleLosses()
+        if weight is not None:
+            cycle = CycleLosses(
+                canny=SoftCannyCycle(weight=weight, begin=0.0),
+                sketch=SketchCycle(weight=weight, backward_weight=weight, **small),
+                landmarks=LandmarkCycle(weight=weight, **small),
+            )
+        (tmp_path / name).mkdir()
+        run = plain_run(tmp_path / name)
+        RendererStage(**{**SMALL, "steps": 3}, cycle=cycle).run(puppets, {}, run)
+        weights[name] = (tmp_path / name / "generator.safetensors").read_bytes()
+        logged = [key for row in run.rows for key in row]
+        learned = ("sketcher_on_real_frames", "regressor_error_on_real_frames", "generator/recon")
+        if weight is not None:
+            assert [logged.index(key) for key in learned] == sorted(logged.index(key) for key in learned)
+            assert {"generator/cycle_canny", "generator/cycle_landmarks"} <= set(logged)
+    assert weights["zero"] == weights["none"]
+    assert weights["one"] != weights["none"]
