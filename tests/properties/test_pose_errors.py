@@ -81,3 +81,11 @@ def test_the_command_prints_both_tables_and_writes_every_row(tmp_path, capsys, m
     ]
     with pytest.raises(SystemExit):
         main(["--people", "0"])
+
+
+@pytest.mark.parametrize("yaw", [0, 45])
+def test_without_noise_an_unseen_person_is_fitted_to_a_tenth(yaw: int) -> None:
+    seen = scene("n0", "n0", "happy", yaw, np.random.default_rng(yaw), noise=0.0)
+    found = fit(face_model(), seen.target, noise=0.01, iterations=10)
+    assert np.degrees(angle_between(found.pose.rotation, seen.rotation)).max() < 0.1
+    assert np.linalg.norm(found.landmarks() - seen.target, axis=-1).mean(1).max() < 0.1
