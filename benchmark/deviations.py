@@ -34,7 +34,7 @@ class Deviation:
     key: str
     """The configuration key that decides it; empty where there is none."""
     between: Literal["differ", "paper silent", "agree"]
-    """How the paper stands to the released code, in the key's values if there is one. Where it is silent, evp@paper does as the code does."""
+    """How the paper stands to the released code. Where it is silent, evp@paper does as the code does."""
     reason: str
     """Why ours is what it is."""
     source: str
