@@ -104,6 +104,12 @@ ABLATIONS: tuple[Ablation, ...] = (
         needs_frames=True,
     ),
     Ablation(
+        name="deepspeech",
+        label="DeepSpeech-shaped features",
+        overrides=("features=deepspeech",),
+        asks="Do the character logits of a speech recogniser say better what is said than MFCC?",
+    ),
+    Ablation(
         name="told_emotion",
         label="told the emotion",
         overrides=("method.emotion_from=label",),

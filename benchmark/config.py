@@ -29,7 +29,19 @@ from benchmark.metrics.metric import METRICS
 from benchmark.training.stage_cache import digest_of
 
 CONFIGS = Path(__file__).parent / "configs"
-GROUPS = ("suite", "data", "face", "scale", "dtw", "face3d", "align", "cycle", "method", "tracking")
+GROUPS = (
+    "suite",
+    "data",
+    "face",
+    "scale",
+    "features",
+    "dtw",
+    "face3d",
+    "align",
+    "cycle",
+    "method",
+    "tracking",
+)
 ALLOWED_TARGETS: tuple[str, ...] = ("models.", "baselines.", "benchmark.")
 """Packages whose classes a configuration may name."""
 MACHINE_KEYS = ("out", "cache", "run", "workers", "device", "dry_run", "checkpoint_seconds", "tracking")

@@ -116,7 +116,7 @@ def make_plan(settings: Settings, study: Study) -> Plan:
 
 
 def _variants(settings: Settings, study: Study) -> tuple[list[Variant], list[str]]:
-    facts = {"emotions": bool(study.data.emotions), "frames": study.corpus.has_frames}
+    facts = {"emotions": bool(study.data.emotions), "frames": study.filmed}
     for name in settings.ablations:
         ablation(name)
     for name in set(settings.ablated) - set(settings.composer.choices("method")):

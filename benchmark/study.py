@@ -63,10 +63,15 @@ class Study:
             )
         return corpus
 
+    @property
+    def filmed(self) -> bool:
+        """Whether frames are asked for, and there."""
+        return self.corpus.has_frames and bool(self.config.items.get("filmed", True))
+
     @cached_property
     def split(self) -> Split:
         whole = _called("split", split_corpus, self.corpus, **self.config.split)
-        if not self.corpus.has_frames:
+        if not self.filmed:
             return whole
         return _called("film", film, whole, **self.config.film)
 

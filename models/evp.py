@@ -10,6 +10,8 @@
 It is trained in stages, one set of networks for each subject:
 
 1. `features`             28 x 12 MFCC windows, one for each video frame;
+   (`recogniser`, `logits`: where what is said is heard in DeepSpeech features, a speech recogniser and the
+   character logits of all clips, which then go to the content encoder in place of the MFCC);
 2. `emotion_classifier`   the emotion encoder learns to tell the emotion of a window;
 3. `pairs`                dynamic time warping puts the same sentence in two emotions on one time axis;
 4. `disentangle`          from the content of one and the emotion of another, a decoder rebuilds the window
@@ -29,7 +31,9 @@ import numpy as np
 import torch
 
 from models.audio.features import FeaturesStage
+from models.audio.logits import LogitsStage
 from models.audio.pairs import PairsStage
+from models.audio.recogniser import RecogniserStage
 from models.disentangle.cross import DisentangleStage
 from models.disentangle.emotion import EmotionClassifierStage
 from models.face3d.alignment import LandmarkAlignment
@@ -53,6 +57,8 @@ class EVP(Method):
             of that name; "label" from the mean embedding of that emotion's training clips, its condition
             "feature".
         silence: what happens to the mouth in long pauses, see `models.landmarks.silence`.
+        recogniser, logits: where the content encoder hears logits in place of MFCC. The recogniser is not
+            trained if they were computed elsewhere.
         emotions: whether the corpus has emotion labels. Without them nothing can be paired or
             disentangled: landmarks are then predicted from content alone.
         frames: whether the corpus has video. Without it the method ends at landmarks.
@@ -69,6 +75,8 @@ class EVP(Method):
         face3d: Stage,
         align: LandmarkAlignment,
         renderer: RendererStage,
+        recogniser: RecogniserStage | None = None,
+        logits: LogitsStage | None = None,
         emotion_from: str = "audio",
         silence: Literal["none", "released", "recommended"] = "none",
         emotions: bool = True,
@@ -82,6 +90,13 @@ class EVP(Method):
         self.silence = silence
         self.emotion_from = emotion_from
         self._stages: dict[str, Stage] = {"features": features, "face3d": face3d}
+        self._precomputed = logits.precomputed if logits else None
+        if logits is not None:
+            if self._precomputed is None:
+                if recogniser is None:
+                    raise ValueError("logits need a recogniser, or a folder of precomputed ones")
+                self._stages["recogniser"] = recogniser
+            self._stages["logits"] = logits
         if emotions:
             self._stages |= {
                 "emotion_classifier": emotion_classifier,
@@ -107,6 +122,7 @@ class EVP(Method):
                 request.num_frames,
                 request.target.landmarks,
                 model,
+                **self._logits(request),
                 **self._emotion(speak, request),
             )
             landmarks = self.align.align(spoken, request.target.landmarks, model)
@@ -123,20 +139,25 @@ class EVP(Method):
         num_frames: int,
         target: np.ndarray,
         model: FaceModel,
-        **emotion: Any,
+        **told: Any,
     ) -> np.ndarray:
         """Stabilised landmarks (frames, 68, 2) of the subject who says `waveform`.
 
         Args:
             target: (frames, 68, 2) landmarks of the target video.
-            emotion: what the predictor is told of the wanted emotion, see `LandmarkPredictor.predict`.
+            told: the wanted emotion, and logits computed elsewhere: see `LandmarkPredictor.predict`.
         """
         example = None
         if speak.identity != "zeros":
             example = still(target, model if speak.frontal else None)
-        spoken = speak.predict(waveform, num_frames=num_frames, target=example, **emotion)
+        spoken = speak.predict(waveform, num_frames=num_frames, target=example, **told)
         # The same request gets the same bits, so the rule that draws at random starts anew each time.
         return to_68(RULES[self.silence](spoken, waveform, np.random.default_rng(0)))
+
+    def _logits(self, request: Request) -> dict[str, Any]:
+        if self._precomputed is None:
+            return {}
+        return {"logits": self._precomputed.of(request.recording, len(request.waveform))}
 
     def _emotion(self, speak: LandmarkPredictor, request: Request) -> dict[str, Any]:
         if not speak.use_emotion:

@@ -117,6 +117,8 @@ class Request:
     emotion_waveform: np.ndarray | None
     """(samples,) float32: an utterance spoken with the wanted emotion; None on a corpus without emotions."""
     target: Portrait
+    recording: str = ""
+    """Id of the clip that `waveform` is from, for features computed elsewhere; "" for new speech."""
     truth: Prediction | None = None
     """The answer. Filled for methods that declare `sees_truth` (ceilings) and for no other."""
 

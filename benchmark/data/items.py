@@ -154,6 +154,7 @@ def to_request(item: Item, *, with_truth: bool = False) -> Request:
             landmarks=item.target.landmarks,
             frames=np.asarray(item.target.frames) if item.target.filmed else None,
         ),
+        recording=item.audio.id,
         truth=truth_of(item) if with_truth else None,
     )
 

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from models.artefacts import load_arrays, save_arrays
+from models.audio.deepspeech import WINDOW_FRAMES, at_video_rate
 from models.audio.framing import ROWS_PER_FRAME, WINDOW_ROWS
 from models.audio.mfcc import mfcc
 from models.method import Stage, StageRun, TrainingData
@@ -76,3 +77,33 @@ class WindowBank:
         starts = self._starts[torch.from_numpy(np.asarray(index))]
         rows = starts[:, None] + torch.arange(WINDOW_ROWS)
         return self._rows[rows.to(self._rows.device)].unsqueeze(1)
+
+
+class LogitBank:
+    """Many clips' logits in one tensor, from which windows are gathered by the indices of a `WindowBank`.
+
+    Args:
+        logits: (rows, 29) at 50 Hz of each clip.
+        counts: (clips,) windows of each clip.
+    """
+
+    def __init__(self, logits: Iterable[np.ndarray], counts: np.ndarray, device: torch.device) -> None:
+        padded = [padded_frames(rows, n) for rows, n in zip(logits, counts, strict=True)]
+        offsets = np.concatenate([[0], np.cumsum([len(frames) for frames in padded])])[:-1]
+        starts = [offset + np.arange(n) for offset, n in zip(offsets, counts, strict=True)]
+        self._starts = torch.from_numpy(np.concatenate(starts))
+        self._frames = torch.from_numpy(np.concatenate(padded)).to(device)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def windows(self, index: Int[np.ndarray, " batch"]) -> Float[Tensor, "batch 1 16 29"]:
+        starts = self._starts[torch.from_numpy(np.asarray(index))]
+        frames = starts[:, None] + torch.arange(WINDOW_FRAMES)
+        return self._frames[frames.to(self._frames.device)].unsqueeze(1)
+
+
+def padded_frames(logits: np.ndarray, frames: int) -> np.ndarray:
+    """50 Hz logits at the video rate, with eight frames of zeros on both sides."""
+    half = WINDOW_FRAMES // 2
+    return np.pad(at_video_rate(logits, frames), ((half, half), (0, 0)))

@@ -11,12 +11,13 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import torch
 
 from models.artefacts import load_arrays, save_arrays
 from models.audio.aligners import Alignment
-from models.audio.deepspeech import WINDOW_FRAMES, logit_windows
+from models.audio.deepspeech import WINDOW_FRAMES, DeepSpeech, logit_windows
 from models.audio.framing import HOP, PADDING, ROW_LENGTH, num_windows
-from models.audio.recogniser import load_recogniser
+from models.audio.recogniser import holds_recogniser, load_recogniser, save_recogniser
 from models.audio.transcripts import NUM_LABELS
 from models.method import Stage, StageRun, TrainingData
 
@@ -27,7 +28,7 @@ _NAMED_IN_ERRORS = 5
 
 
 class LogitsStage(Stage):
-    """(rows, 29) logits at 50 Hz for every clip, by clip id.
+    """(rows, 29) logits at 50 Hz for every clip, by clip id, and the recogniser that heard them, if any.
 
     Args:
         precomputed: a folder with one file a clip, see `PrecomputedLogits`; None lets the recogniser of the
@@ -56,6 +57,17 @@ class LogitsStage(Stage):
                 arrays[clip.id] = self.precomputed.of(clip.id, len(clip.waveform))
             run.progress(len(arrays), len(clips))
         save_arrays(run.directory / _FILE, arrays)
+        if network is not None:
+            save_recogniser(run.directory, network)
+
+
+def find_recogniser(directory: Path, device: torch.device) -> DeepSpeech | None:
+    """The recogniser in the folder of a `LogitsStage` or of a predictor; None if its logits were brought.
+
+    Raises:
+        ArtefactError: it is damaged.
+    """
+    return load_recogniser(directory, device) if holds_recogniser(directory) else None
 
 
 def load_logits(directory: Path) -> dict[str, np.ndarray]:

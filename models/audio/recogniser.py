@@ -49,12 +49,12 @@ class RecogniserStage(Stage):
     dropout: float = 0.05
     sentences: int = 2400
     held_out: int = 100
-    steps: int = 900
-    batch: int = 32
+    steps: int = 1300
+    batch: int = 16
     learning_rate: float = 2e-3
     warm_up: int = 50
     largest_gradient: float = 1.0
-    validate_every: int = 150
+    validate_every: int = 100
     seed: int = 0
 
     @property
@@ -183,6 +183,10 @@ def error_rate(model: DeepSpeech, utterances: Sequence[_Heard]) -> float:
 def save_recogniser(directory: Path, model: DeepSpeech) -> None:
     save_module(directory / _WEIGHTS, model)
     (directory / _SIZES).write_text(json.dumps({"width": model.width}) + "\n")
+
+
+def holds_recogniser(directory: Path) -> bool:
+    return (directory / _SIZES).exists() or (directory / _WEIGHTS).exists()
 
 
 def load_recogniser(directory: Path, device: torch.device) -> DeepSpeech:

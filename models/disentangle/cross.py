@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from models import initialise
 from models.artefacts import load_module, save_module
 from models.audio.pairs import Pairs, load_pairs
-from models.disentangle.content import ContentEncoder
+from models.disentangle.content import ContentEncoder, LogitContentEncoder, content_encoder
 from models.disentangle.decoder import Decoder
 from models.disentangle.emotion import EmotionClassifier, classifier_file
 from models.losses import Distance, distance_named, require_known_terms, triplet
@@ -48,9 +48,13 @@ class Grid:
     """Index of what is said: equal numbers are the same sound."""
     emotion: Int[Tensor, "slots batch"]
     """Class of how it is said."""
+    logits: Float[Tensor, "slots batch 1 16 29"] | None = None
+    """Logits of the same moments, where the content encoder hears these."""
 
-    def gathered(self, slots: Sequence[int]) -> Float[Tensor, "examples 1 28 12"]:
-        return self.windows[list(slots)].flatten(0, 1)
+    @property
+    def heard(self) -> Float[Tensor, "slots batch 1 time features"]:
+        """What the content encoder gets."""
+        return self.windows if self.logits is None else self.logits
 
 
 class Disentangler(nn.Module):
@@ -63,9 +67,10 @@ class Disentangler(nn.Module):
         content: Mapping[str, int],
         emotion: Mapping[str, int],
         decoder_width: int,
+        hears: str = "mfcc",
     ) -> None:
         super().__init__()
-        self.content = ContentEncoder(**content)
+        self.content = content_encoder(hears, **content)
         self.emotion = EmotionClassifier(num_emotions=num_emotions, **emotion)
         self.decoder = Decoder(
             content_dim=self.content.dim, emotion_dim=self.emotion.encoder.dim, width=decoder_width
@@ -139,8 +144,10 @@ class CrossReconstruction(Sampling):
         self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
     ) -> Mapping[str, Tensor]:
         target_a, target_b = grid.windows[0], grid.windows[3]
-        contents = _embed(model.content, grid, (0, 3, 1, 4) if self.content_pairs == 2 else (0, 3))
-        codes = _embed(model.emotion.encoder, grid, (1, 2, 0, 3) if self.classified == "all" else (1, 2))
+        contents = _embed(model.content, grid.heard, (0, 3, 1, 4) if self.content_pairs == 2 else (0, 3))
+        codes = _embed(
+            model.emotion.encoder, grid.windows, (1, 2, 0, 3) if self.classified == "all" else (1, 2)
+        )
         content_a, content_b, code_a, code_b = contents[0], contents[3], codes[1], codes[2]
         rebuilt = model.decoder(
             torch.cat([content_a, content_a, content_b, content_b]),
@@ -167,8 +174,10 @@ class PaperReconstruction(Sampling):
         self, model: Disentangler, grid: Grid, distance: Distance, label_smoothing: float
     ) -> Mapping[str, Tensor]:
         x_im, x_jn, x_in, x_jm = grid.windows
-        contents = _embed(model.content, grid, (0, 1, 2, 3))
-        codes = _embed(model.emotion.encoder, grid, (0, 1, 2, 3) if self.classified == "all" else (0, 1))
+        contents = _embed(model.content, grid.heard, (0, 1, 2, 3))
+        codes = _embed(
+            model.emotion.encoder, grid.windows, (0, 1, 2, 3) if self.classified == "all" else (0, 1)
+        )
         c_im, c_jn, e_m, e_n = contents[0], contents[1], codes[0], codes[1]
         rebuilt = model.decoder(torch.cat([c_im, c_jn, c_im, c_jn]), torch.cat([e_n, e_m, e_m, e_n]))
         in_cross, jm_cross, im_self, jn_self = rebuilt.chunk(4)
@@ -199,6 +208,8 @@ class DisentanglerSizes:
     content_dim: int = 256
     emotion_dim: int = 128
     decoder_width: int = 16
+    hears: str = "mfcc"
+    """What the content encoder hears: "mfcc", as in EVP, or "deepspeech"."""
 
     @property
     def content(self) -> dict[str, int]:
@@ -214,6 +225,7 @@ class DisentanglerSizes:
             content=self.content,
             emotion=self.emotion,
             decoder_width=self.decoder_width,
+            hears=self.hears,
         )
 
 
@@ -224,6 +236,7 @@ class DisentangleStage(Stage):
     Args:
         width, hidden, content_dim, emotion_dim, decoder_width: network sizes; those of the emotion encoder
             must be those of the emotion classifier's stage.
+        hears: "mfcc", or "deepspeech" for a content encoder of logits; must be that of the pairs' stage.
         sampling: "code" or "paper".
         content_pairs, classified: see `Sampling`.
         distance: of reconstructions: "l1" (mean), "mse" or "l2" (norm per window).
@@ -239,6 +252,7 @@ class DisentangleStage(Stage):
     content_dim: int = 256
     emotion_dim: int = 128
     decoder_width: int = 16
+    hears: str = "mfcc"
     sampling: str = "code"
     content_pairs: Literal[1, 2] = 1
     classified: Literal["sources", "all"] = "sources"
@@ -297,7 +311,7 @@ class DisentangleStage(Stage):
     @property
     def sizes(self) -> DisentanglerSizes:
         return DisentanglerSizes(
-            self.width, self.hidden, self.content_dim, self.emotion_dim, self.decoder_width
+            self.width, self.hidden, self.content_dim, self.emotion_dim, self.decoder_width, self.hears
         )
 
     def _initial(self, num_emotions: int, inputs: Mapping[str, Path], run: StageRun) -> Disentangler:
@@ -337,7 +351,9 @@ def load_disentangler(directory: Path, sizes: DisentanglerSizes, num_emotions: i
     return model.eval()
 
 
-def load_encoders(directory: Path, content: ContentEncoder, emotion: EmotionClassifier) -> None:
+def load_encoders(
+    directory: Path, content: ContentEncoder | LogitContentEncoder, emotion: EmotionClassifier
+) -> None:
     """Fill the two encoders from the folder of a `DisentangleStage`."""
     load_module(directory / "content.safetensors", content)
     load_module(directory / "emotion.safetensors", emotion)
@@ -346,7 +362,8 @@ def load_encoders(directory: Path, content: ContentEncoder, emotion: EmotionClas
 def _grid(pairs: Pairs, picks: list[tuple[np.ndarray, np.ndarray]]) -> Grid:
     windows = torch.stack([pairs.windows(content, emotion) for content, emotion in picks])
     content, emotion = (torch.from_numpy(np.stack(column)) for column in zip(*picks, strict=True))
-    return Grid(windows, content.to(windows.device), emotion.to(windows.device))
+    logits = None if pairs.frames is None else torch.stack([pairs.heard(*pick) for pick in picks])
+    return Grid(windows, content.to(windows.device), emotion.to(windows.device), logits)
 
 
 @dataclass(frozen=True)
@@ -361,8 +378,8 @@ class _Embeddings:
         return self.apart[self.slots.index(slot)]
 
 
-def _embed(encoder: nn.Module, grid: Grid, slots: tuple[int, ...]) -> _Embeddings:
-    together = encoder(grid.gathered(slots))
+def _embed(encoder: nn.Module, inputs: Tensor, slots: tuple[int, ...]) -> _Embeddings:
+    together = encoder(inputs[list(slots)].flatten(0, 1))
     return _Embeddings(slots, together, together.chunk(len(slots)))
 
 

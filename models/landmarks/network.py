@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.disentangle.content import ContentEncoder
+from models.disentangle.content import content_encoder
 from models.disentangle.emotion import EmotionEncoder
 from models.landmarks.pca import NUM_COMPONENTS
 
@@ -34,6 +34,8 @@ class AudioToLandmarksSizes:
     head: str = "linear"
     """After the LSTM: one "linear" layer, as released, or the paper's two-layer "mlp", whose hidden size it
     does not give: here that of the LSTM."""
+    hears: str = "mfcc"
+    """What the content encoder hears: "mfcc", as in EVP, or "deepspeech"."""
 
     def as_dict(self) -> dict[str, int | str]:
         return asdict(self)
@@ -50,7 +52,7 @@ class AudioToLandmarks(nn.Module):
         super().__init__()
         audio = {"width": sizes.width, "hidden": sizes.hidden}
         self.sizes = sizes
-        self.content = ContentEncoder(**audio, dim=sizes.content_dim)
+        self.content = content_encoder(sizes.hears, **audio, dim=sizes.content_dim)
         self.emotion = EmotionEncoder(**audio, dim=sizes.emotion_dim)
         self.identity = nn.Sequential(
             nn.Linear(sizes.num_components, sizes.identity_hidden),

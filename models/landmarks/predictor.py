@@ -11,7 +11,11 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from models.artefacts import ArtefactError, load_module, save_module
+from models.audio.deepspeech import DeepSpeech, at_video_rate, logit_windows
+from models.audio.framing import num_windows
+from models.audio.logits import find_recogniser
 from models.audio.mfcc import mfcc, windows
+from models.audio.recogniser import save_recogniser
 from models.face3d.alignment import frontalise
 from models.face3d.morphable import FaceModel
 from models.landmarks.alignment import fill_missing, stabilise
@@ -38,6 +42,8 @@ class LandmarkPredictor:
         identity: the example landmarks, to which the network adds the displacement: "zeros", the subject's
             mean face, as released; "frame", the target video's first frame; "target", its mean face.
         frontal: whether faces are seen from the front, by the 3D model, or as their heads were turned.
+        recogniser: hears the logits of new speech, for a content encoder of logits; without it they must be
+            given.
     """
 
     def __init__(
@@ -50,6 +56,7 @@ class LandmarkPredictor:
         codes: EmotionCodes,
         identity: str = "zeros",
         frontal: bool = False,
+        recogniser: DeepSpeech | None = None,
     ) -> None:
         if identity not in IDENTITIES:
             raise ValueError(f"unknown identity {identity!r}: expected one of {', '.join(IDENTITIES)}")
@@ -60,6 +67,7 @@ class LandmarkPredictor:
         self.codes = codes
         self.identity = identity
         self.frontal = frontal
+        self.recogniser = recogniser
 
     @property
     def layout(self) -> Layout:
@@ -75,6 +83,7 @@ class LandmarkPredictor:
         emotion_code: np.ndarray | None = None,
         target: np.ndarray | None = None,
         num_frames: int | None = None,
+        logits: np.ndarray | None = None,
     ) -> Float32[np.ndarray, "frames points 2"]:
         """Stabilised landmarks in pixels, one frame per 40 ms of speech.
 
@@ -85,12 +94,14 @@ class LandmarkPredictor:
             target: (frames, 68 or 106, 2) landmarks of the target video without head motion, see `still`;
                 needed, and used, only where `identity` is not "zeros".
             num_frames: return this many, dropping the end or holding the last frame; None keeps all.
+            logits: (rows, 29) at 50 Hz of `waveform`, for a content encoder that hears them; None lets the
+                recogniser listen.
 
         Raises:
-            ValueError: both an emotional waveform and a code were given, a code of another length, or no
-                target where one is needed.
+            ValueError: both an emotional waveform and a code were given, a code of another length, no target
+                where one is needed, or neither logits nor a recogniser where they are heard.
         """
-        content = self.encode_content(waveform)
+        content = self.encode_content(waveform, logits)
         emotion = self._emotion(waveform, emotion_waveform, emotion_code, len(content))
         coeffs = self._coefficients(content, emotion, self._example(target))
         if num_frames is not None:
@@ -111,13 +122,17 @@ class LandmarkPredictor:
         return encode(self.network.emotion, self._windows(waveform)).mean(0).cpu().numpy()
 
     @torch.inference_mode()
-    def encode_content(self, waveform: np.ndarray) -> Float[Tensor, "time content"]:
-        return encode(self.network.content, self._windows(waveform))
+    def encode_content(
+        self, waveform: np.ndarray, logits: np.ndarray | None = None
+    ) -> Float[Tensor, "time content"]:
+        return encode(self.network.content, self._heard(waveform, logits))
 
     def save(self, directory: Path) -> None:
         save_module(directory / "network.safetensors", self.network)
         self.pca.save(directory / "pca.safetensors")
         self.codes.save(directory / "codes.safetensors")
+        if self.recogniser is not None:
+            save_recogniser(directory, self.recogniser)
         settings = {
             "sizes": self.network.sizes.as_dict(),
             "pooling": self.pooling,
@@ -146,11 +161,27 @@ class LandmarkPredictor:
         pca = LandmarkPCA.load(directory / "pca.safetensors")
         codes = EmotionCodes.load(directory / "codes.safetensors")
         network = network.to(device).eval()
+        settings["recogniser"] = find_recogniser(directory, device)
         return cls(network, pca, pooling=pooling, use_emotion=use_emotion, codes=codes, **settings)
 
     def _windows(self, waveform: np.ndarray) -> Tensor:
         device = next(self.network.parameters()).device
         return torch.from_numpy(np.ascontiguousarray(windows(mfcc(waveform)))).unsqueeze(1).to(device)
+
+    def _heard(self, waveform: np.ndarray, logits: np.ndarray | None) -> Tensor:
+        """What the content encoder gets, one window for each video frame."""
+        if self.network.sizes.hears == "mfcc":
+            return self._windows(waveform)
+        if logits is None:
+            if self.recogniser is None:
+                raise ValueError(
+                    "the content encoder hears logits that were computed elsewhere: give those of this "
+                    "speech as logits, or train with a recogniser (features.logits=null)"
+                )
+            logits = self.recogniser.of(waveform)
+        frames = at_video_rate(logits, num_windows(len(waveform)))
+        device = next(self.network.parameters()).device
+        return torch.from_numpy(np.ascontiguousarray(logit_windows(frames))).unsqueeze(1).to(device)
 
     def _emotion(
         self, waveform: np.ndarray, emotional: np.ndarray | None, code: np.ndarray | None, frames: int

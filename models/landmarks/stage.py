@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from models import initialise
-from models.audio.features import WindowBank, evenly_spaced, load_features
+from models.audio.deepspeech import DeepSpeech
+from models.audio.features import LogitBank, WindowBank, evenly_spaced, load_features
+from models.audio.logits import find_recogniser, load_logits
 from models.disentangle.cross import load_encoders
 from models.disentangle.emotion import EmotionClassifier
 from models.face3d.morphable import FaceModel
@@ -38,6 +40,7 @@ class LandmarksStage(Stage):
 
     Args:
         width, hidden, content_dim, emotion_dim: sizes of the encoders, as in the disentanglement stage.
+        hears: what the content encoder hears, as in the disentanglement stage: "mfcc" or "deepspeech".
         use_emotion: False for a corpus without labels: no upstream encoders, emotion input zero.
         fine_tune: train the encoders too, as released. Without it they are kept, and every window is
             encoded once, which makes a step ten times cheaper. Without emotion labels there are no encoders
@@ -72,6 +75,7 @@ class LandmarksStage(Stage):
     lstm_hidden: int = 128
     lstm_layers: int = 3
     num_components: int = 16
+    hears: str = "mfcc"
     layout: Literal[68, 106] = 68
     identity: Literal["zeros", "frame", "target"] = "zeros"
     head: Literal["linear", "mlp"] = "linear"
@@ -93,8 +97,9 @@ class LandmarksStage(Stage):
 
     @property
     def upstream(self) -> tuple[str, ...]:  # type: ignore[override]
+        logits = ("logits",) if self.hears == "deepspeech" else ()
         encoders = ("disentangle",) if self.use_emotion else ()
-        return ("features", *encoders, *(("face3d",) if self.frontal else ()))
+        return ("features", *logits, *encoders, *(("face3d",) if self.frontal else ()))
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         weights = self._checked()
@@ -110,11 +115,17 @@ class LandmarksStage(Stage):
         )
         network = self._network(len(data.emotions), inputs, run)
         bank = WindowBank((features[clip.id] for clip in clips), run.device)
+        logits = load_logits(inputs["logits"]) if "logits" in inputs else {}
+        heard = (
+            LogitBank((logits[clip.id] for clip in clips), bank.counts, run.device)
+            if self.hears == "deepspeech"
+            else bank
+        )
         sequences = _Sequences(self, clips, truths, pca, bank)
         inputs_of = (
-            self._encoded(network, bank)
+            self._encoded(network, heard, bank)
             if not self.trains_encoders
-            else _TrainedEncoders(self, network, bank)
+            else _TrainedEncoders(self, network, heard, bank)
         )
         mouth = torch.from_numpy(_mouth_columns(pca)).to(run.device)
 
@@ -132,7 +143,8 @@ class LandmarksStage(Stage):
         expected = _truths(held_out, model, IBUG68)
         # A held-out clip's own face would tell what is to be predicted.
         targets = [truths[i % len(truths)] for i in range(len(held_out))]
-        predictor = self._predictor(network, pca, EmotionCodes())
+        recogniser = find_recogniser(inputs["logits"], run.device) if "logits" in inputs else None
+        predictor = self._predictor(network, pca, EmotionCodes(), recogniser)
         trained = network if self.trains_encoders else _DecoderOnly(network)
         optimizer = adam(
             trained.parameters(), learning_rate=self.learning_rate, steps=self.steps, decay=self.decay
@@ -143,7 +155,7 @@ class LandmarksStage(Stage):
         def validate() -> Mapping[str, float]:
             if self.trains_encoders:
                 refresh_batch_norm(network, (partial(inputs_of, batch) for batch in calibration))
-            return _mouth_distance(predictor, held_out, expected, targets) if held_out else {}
+            return _mouth_distance(predictor, held_out, expected, targets, logits) if held_out else {}
 
         run.fit(
             Training(
@@ -156,7 +168,8 @@ class LandmarksStage(Stage):
                 select_by=self.select_by if held_out and self.select_by != "last" else None,
             )
         )
-        self._predictor(network, pca, self._codes(network, clips, bank)).save(run.directory)
+        codes = self._codes(network, clips, bank)
+        self._predictor(network, pca, codes, recogniser).save(run.directory)
 
     @property
     def trains_encoders(self) -> bool:
@@ -219,18 +232,21 @@ class LandmarksStage(Stage):
             self.lstm_layers,
             self.num_components,
             self.head,
+            self.hears,
         )
 
-    def _encoded(self, network: AudioToLandmarks, bank: WindowBank) -> _FixedEncoders:
+    def _encoded(
+        self, network: AudioToLandmarks, heard: WindowBank | LogitBank, bank: WindowBank
+    ) -> _FixedEncoders:
         network.eval()
-        content, emotion = _embeddings(network.content, bank), _embeddings(network.emotion, bank)
+        content, emotion = _embeddings(network.content, heard), _embeddings(network.emotion, bank)
         per_frame = [
             pooled(part, len(part), self.emotion_pooling) for part in emotion.split(bank.counts.tolist())
         ]
         return _FixedEncoders(content, torch.cat(per_frame))
 
     def _predictor(
-        self, network: AudioToLandmarks, pca: LandmarkPCA, codes: EmotionCodes
+        self, network: AudioToLandmarks, pca: LandmarkPCA, codes: EmotionCodes, recogniser: DeepSpeech | None
     ) -> LandmarkPredictor:
         return LandmarkPredictor(
             network,
@@ -240,6 +256,7 @@ class LandmarksStage(Stage):
             codes=codes,
             identity=self.identity,
             frontal=self.frontal,
+            recogniser=recogniser,
         )
 
     def _codes(self, network: AudioToLandmarks, clips: Sequence[Clip], bank: WindowBank) -> EmotionCodes:
@@ -333,11 +350,13 @@ class _FixedEncoders:
 class _TrainedEncoders:
     stage: LandmarksStage
     network: AudioToLandmarks
+    heard: WindowBank | LogitBank
+    """What the content encoder gets."""
     bank: WindowBank
 
     def __call__(self, batch: _Batch) -> tuple[Tensor, Tensor]:
         shape = batch.windows.shape
-        content = self.network.content(self.bank.windows(batch.windows.ravel())).unflatten(0, shape)
+        content = self.network.content(self.heard.windows(batch.windows.ravel())).unflatten(0, shape)
         if not self.stage.use_emotion:
             return content, content.new_zeros(*shape, self.stage.emotion_dim)
         emotion = self.network.emotion(self.bank.windows(batch.emotion.ravel())).unflatten(0, shape)
@@ -356,7 +375,7 @@ class _DecoderOnly(torch.nn.Module):
 
 
 @torch.no_grad()
-def _embeddings(encoder: torch.nn.Module, bank: WindowBank) -> Tensor:
+def _embeddings(encoder: torch.nn.Module, bank: WindowBank | LogitBank) -> Tensor:
     return encode(encoder, bank.windows(np.arange(len(bank))))
 
 
@@ -376,11 +395,14 @@ def _mouth_distance(
     clips: Sequence[Clip],
     truths: Sequence[np.ndarray],
     targets: Sequence[np.ndarray],
+    logits: Mapping[str, np.ndarray],
 ) -> Mapping[str, float]:
     """Mean distance of the mouth and of all of the 68 landmarks in pixels; every clip counts equally."""
     mouths, faces = [], []
     for clip, truth, target in zip(clips, truths, targets, strict=True):
-        predicted = to_68(predictor.predict(clip.waveform, target=target, num_frames=len(truth)))
+        predicted = to_68(
+            predictor.predict(clip.waveform, target=target, num_frames=len(truth), logits=logits.get(clip.id))
+        )
         distance = np.linalg.norm(predicted - truth, axis=-1)[np.isfinite(truth).all((1, 2))]
         mouths.append(distance[:, list(IBUG68.regions["mouth"])].mean())
         faces.append(distance.mean())

@@ -94,7 +94,7 @@ def test_the_report_can_be_made_again_from_the_records(places: Path) -> None:
 
 
 def test_every_ablation_trains_and_answers_otherwise_than_the_full_model(places: Path) -> None:
-    names = [entry.name for entry in ABLATIONS]
+    names = [entry.name for entry in ABLATIONS if not entry.needs_frames]
     done = run(
         "run=ablations",
         "methods=[evp]",
