@@ -49,12 +49,12 @@ class RecogniserStage(Stage):
     dropout: float = 0.05
     sentences: int = 2400
     held_out: int = 100
-    steps: int = 1300
+    steps: int = 1600
     batch: int = 16
     learning_rate: float = 2e-3
     warm_up: int = 50
     largest_gradient: float = 1.0
-    validate_every: int = 100
+    validate_every: int = 200
     seed: int = 0
 
     @property
