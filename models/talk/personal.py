@@ -25,6 +25,8 @@ from models.landmarks.alignment import fill_missing
 from models.landmarks.topology import IBUG68
 from models.method import Transcribed
 from models.rendering.stage import RendererStage
+from models.seeding import generator
+from models.talk.expressions import bent
 from models.talk.target import Target
 from models.talk.trained import build
 from models.training.alone import identity, run_alone
@@ -34,6 +36,8 @@ TRAINING_FRAMES = 1500
 """Of the target video, from its start: a minute shows a face in most of what it does."""
 PIECE = 50
 """Frames that become one clip, so that the sampler sees all of the video and one piece can be held out."""
+BENT = 3
+"""Copies of each piece with an expression laid over it: see `models.talk.expressions`."""
 VERSION = 1
 AT_REST = 0.1
 """Share of the frames, those with the mouth closed furthest, whose mean is the face at rest."""
@@ -54,23 +58,34 @@ class TargetData:
         raise InputError("one video has no strangers' speech to learn to spell from")
 
     @staticmethod
-    def cut(landmarks: np.ndarray, frames: np.ndarray, folder: Path, shortest: int) -> TargetData:
-        """Pieces written into `folder`; the last fifth, at most one, is held out if it can be spared."""
+    def cut(
+        landmarks: np.ndarray, frames: np.ndarray, folder: Path, shortest: int, rng: np.random.Generator
+    ) -> TargetData:
+        """Pieces written into `folder`, each with bent copies; the last fifth, at most one, is held out.
+
+        Nothing is held out of a video that is too short for it.
+        """
         held = min(PIECE, len(frames) // 5)
         if len(frames) - held < 2 * shortest:
             held = 0
         end = len(frames) - held
-        count = max(1, end // PIECE)
-        bounds = np.linspace(0, end, count + 1).round().astype(int)
-        spans = [*pairwise(bounds), *([(end, len(frames))] if held else [])]
-        clips = []
-        for number, (first, last) in enumerate(spans):
-            directory = folder / str(number)
-            directory.mkdir()
-            np.save(directory / "landmarks.npy", landmarks[first:last])
-            np.save(directory / "frames.npy", frames[first:last])
-            clips.append(Clip(str(number), "target", str(number), None, 1, directory, filmed=True))
-        return TargetData(tuple(clips[:count]), tuple(clips[count:]))
+        bounds = np.linspace(0, end, max(1, end // PIECE) + 1).round().astype(int)
+        train = []
+        for number, (first, last) in enumerate(pairwise(bounds)):
+            piece = landmarks[first:last], frames[first:last]
+            train.append(_clip(folder, f"{number}", *piece))
+            for copy in range(BENT):
+                train.append(_clip(folder, f"{number}-bent-{copy}", *bent(*piece, rng)))
+        held_out = [_clip(folder, "held", landmarks[end:], frames[end:])] if held else []
+        return TargetData(tuple(train), tuple(held_out))
+
+
+def _clip(folder: Path, name: str, landmarks: np.ndarray, frames: np.ndarray) -> Clip:
+    directory = folder / name
+    directory.mkdir()
+    np.save(directory / "landmarks.npy", landmarks)
+    np.save(directory / "frames.npy", frames)
+    return Clip(name, "target", name, None, 1, directory, filmed=True)
 
 
 def personal_renderer(
@@ -97,9 +112,8 @@ def personal_renderer(
     portrait = target.portrait(stage.sizes.size)
     assert portrait.frames is not None
     digest = hashlib.blake2b(portrait.landmarks.tobytes() + portrait.frames.tobytes(), digest_size=20)
-    key = identity(
-        config=dict(config), frames=digest.hexdigest(), seed=seed, version=[VERSION, stage.version, PIECE]
-    )
+    version = [VERSION, stage.version, PIECE, BENT]
+    key = identity(config=dict(config), frames=digest.hexdigest(), seed=seed, version=version)
     folder = cache / f"renderer-{key}"
     if folder.is_dir():
         return folder
@@ -110,7 +124,13 @@ def personal_renderer(
             "subject (--renderer run)"
         )
     with storage_faults("writing the target's frames to train on"), TemporaryDirectory() as scratch:
-        data = TargetData.cut(portrait.landmarks, portrait.frames, Path(scratch), stage.shortest)
+        data = TargetData.cut(
+            fill_missing(portrait.landmarks),
+            portrait.frames,
+            Path(scratch),
+            stage.shortest,
+            generator(seed, "expressions"),
+        )
         run_alone(stage, "renderer", data, {}, folder, seed=seed, device=device, progress=progress)
     return folder
 

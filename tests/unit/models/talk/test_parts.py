@@ -15,7 +15,8 @@ from models.face3d.morphable import FaceModel
 from models.landmarks.alignment import apply, stabilise
 from models.landmarks.topology import IBUG68
 from models.preprocess.pipeline import portrait_similarity
-from models.talk.personal import TargetData, at_rest, carry_over, personal_renderer
+from models.talk.expressions import bent
+from models.talk.personal import BENT, TargetData, at_rest, carry_over, personal_renderer
 from models.talk.target import Target
 from models.talk.trained import TrainedRun, build
 
@@ -123,16 +124,39 @@ def test_displacements_are_carried_over_and_blinks_kept(world, puppet_landmarks)
     np.testing.assert_allclose(moved - still, shift, atol=1e-3)
 
 
-def test_a_video_is_cut_without_loss_and_a_part_held_out(tmp_path):
-    landmarks = np.arange(230 * 136, dtype=np.float32).reshape(230, 68, 2)
-    frames = np.zeros((230, 4, 4, 3), np.uint8)
-    data = TargetData.cut(landmarks, frames, tmp_path, 12)
-    pieces = [clip.landmarks for clip in (*data.train, *data.validation)]
-    np.testing.assert_array_equal(np.concatenate(pieces), landmarks)
-    assert [len(piece) for piece in pieces] == [61, 62, 61, 46]
+def test_a_video_is_cut_without_loss_bent_and_a_part_held_out(tmp_path, puppet_landmarks):
+    landmarks = np.concatenate([puppet_landmarks] * 5)[:130]
+    frames = np.arange(130, dtype=np.uint8).repeat(48).reshape(130, 4, 4, 3)
+    data = TargetData.cut(landmarks, frames, tmp_path, 12, np.random.default_rng(0))
+    plain = [clip for clip in (*data.train, *data.validation) if "bent" not in clip.id]
+    np.testing.assert_array_equal(np.concatenate([clip.landmarks for clip in plain]), landmarks)
+    np.testing.assert_array_equal(np.concatenate([clip.frames for clip in plain]), frames)
+    assert [len(clip.frames) for clip in plain] == [52, 52, 26]
+    assert len(data.train) == 2 + 2 * BENT
     assert len(data.validation) == 1
     (tmp_path / "few").mkdir()
-    assert not TargetData.cut(landmarks[:20], frames[:20], tmp_path / "few", 12).validation
+    few = TargetData.cut(landmarks[:20], frames[:20], tmp_path / "few", 12, np.random.default_rng(0))
+    assert not few.validation
+
+
+def test_bent_frames_and_their_landmarks_agree(puppet_landmarks, target):
+    # Every pixel holds its own place, so a bent frame tells where what it shows came from.
+    size = 128
+    y, x = np.mgrid[:size, :size]
+    frames = np.stack([2 * x, 2 * y, 0 * x], -1).astype(np.uint8)[None].repeat(4, 0)
+    landmarks = target.landmarks[:4]
+    furthest = 0.0
+    for seed in range(5):
+        moved, pictures = bent(landmarks, frames, np.random.default_rng(seed))
+        for before, after, picture in zip(landmarks, moved, pictures, strict=True):
+            at = np.round(after * (size / 256) - 0.5).astype(int)
+            rest = after * (size / 256) - 0.5 - at
+            came_from = (picture[at[:, 1], at[:, 0], :2] / 2 + rest + 0.5) * 2
+            assert np.abs(came_from - before).max() < 2
+        furthest = max(furthest, float(np.abs(moved - landmarks).max()))
+        stable = np.abs(moved - landmarks)[:, [27, 28, *IBUG68.regions["eyes"]]]
+        assert stable.max() < 4
+    assert furthest > 5
 
 
 def test_other_frames_steps_or_seeds_are_another_renderer(world, target, tmp_path):
