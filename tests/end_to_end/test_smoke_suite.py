@@ -13,7 +13,9 @@ import pytest
 
 from benchmark.ablations import ABLATIONS
 from benchmark.records import FULL, read_manifest, read_records
+from models.errors import InputError
 from models.preprocess.decoder import shared_decoder
+from models.preprocess.facemesh import find_models
 from reports.paper import build_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,37 @@ def test_a_video_is_made_with_sound(places: Path) -> None:
     assert len(frames) == len(truth) > 25, item
     assert np.ptp(np.array(frames).astype(int), axis=0).max() > 10, "the face moves"
     assert np.abs(decoder.sound(folder / videos["evp/full/0"]).waveform).max() > 0.01
+
+
+def test_the_run_makes_a_talking_video(places: Path) -> None:
+    try:
+        find_models(None)
+    except InputError as error:
+        pytest.skip(str(error))
+    folder = places / "results" / "smoke"
+    videos = next(iter(json.loads((folder / "manifest.json").read_text())["media"].values()))
+    output = places / "talk.mp4"
+    command = [sys.executable, "-m", "models.talk", "--run", str(folder), "--cache", str(places / "talk")]
+    command += ["--audio", str(folder / videos["truth"]), "--target", str(folder / videos["truth"])]
+    done = subprocess.run(
+        [*command, "--emotion", "happy", "--steps", "3", "-o", str(output)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    decoder = shared_decoder()
+    _, frames = decoder.video(output)
+    _, target = decoder.video(folder / videos["truth"])
+    # A codec may lengthen the sound by a part of a frame.
+    assert len(frames) - len(target) in (0, 1)
+    assert frames.shape[1:] == target.shape[1:]
+    changed = np.abs(np.array(frames[: len(target)], int) - target).mean((0, -1))
+    middle = slice(len(changed) // 3, -len(changed) // 3)
+    assert changed[middle, middle].mean() > 4 * changed[:3].mean(), "another face, the same surroundings"
+    assert np.abs(decoder.sound(output).waveform).max() > 0.01
 
 
 def test_the_second_run_does_nothing(places: Path) -> None:
