@@ -17,7 +17,7 @@ from benchmark.config import MethodConfig, Settings, config_id, instantiate, pla
 from benchmark.errors import ConfigError
 from benchmark.records import FULL
 from benchmark.study import Study, numerics_fingerprint
-from benchmark.training.stage_cache import StageFolder, digest_of, stage_id
+from benchmark.training.stage_cache import StageFolder, contents_digest, digest_of, stage_id
 from models.errors import StageError
 from models.method import Method, Stage
 from models.types import Clip
@@ -251,7 +251,7 @@ class _Builder:
                 target=tree["_target_"],
                 version=stage.version,
                 upstream={key: jobs[key] for key in stage.upstream},
-                data=self.study.training_id,
+                data=_seen(self.study.training_id, stage),
                 seed=stage_seed(stage, seed),
                 prepared=prepared,
                 payload={"config": tree, "stage": name},
@@ -340,6 +340,13 @@ def stage_seed(stage: Stage, seed: int) -> int | None:
     if stage.own_seed is not None:
         return stage.own_seed
     return seed if stage.seeded else None
+
+
+def _seen(training_id: str, stage: Stage) -> str:
+    """The identity of what a stage reads besides its upstream: the study's clips, and files of the user's."""
+    if not stage.outside:
+        return training_id
+    return digest_of([training_id, [contents_digest(Path(path)) for path in stage.outside]])
 
 
 def _chunks(clips: Sequence[Clip]) -> list[list[Clip]]:

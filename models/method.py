@@ -131,6 +131,11 @@ class Stage(ABC):
     own_seed: int | None = None
     """A seed in place of the study's, for a stage that draws at random and is yet shared by all seeds."""
 
+    @property
+    def outside(self) -> tuple[str, ...]:
+        """Paths of files and folders of the user's that the stage reads: what they hold is part of its identity."""
+        return ()
+
     @abstractmethod
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         """Compute, and leave the results in `run.directory`."""

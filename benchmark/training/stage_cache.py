@@ -77,6 +77,13 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
 
 
+def contents_digest(path: Path) -> dict[str, str]:
+    """Digest by relative name of a file, or of every file below a folder; empty where there is nothing."""
+    if path.is_file():
+        return {path.name: file_digest(path)}
+    return {str(p.relative_to(path)): file_digest(p) for p in sorted(path.rglob("*")) if p.is_file()}
+
+
 @dataclass(frozen=True)
 class StageFolder:
     """The places of one stage."""

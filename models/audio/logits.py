@@ -39,6 +39,11 @@ class LogitsStage(Stage):
 
     def __init__(self, *, precomputed: str | None = None) -> None:
         self.precomputed = PrecomputedLogits(Path(precomputed)) if precomputed else None
+        self._path = precomputed
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        return (self._path,) if self._path else ()
 
     @property
     def upstream(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -122,6 +122,10 @@ class ICTFaceKitStage(Stage):
         self.expressions = expressions
         self.expression_deviation = expression_deviation
 
+    @property
+    def outside(self) -> tuple[str, ...]:
+        return (self.path,)
+
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         self.model().save(run.directory)
 
@@ -199,6 +203,10 @@ class BFMStage(Stage):
         self.expressions = expressions
         self.shape_deviation = shape_deviation
         self.expression_deviation = expression_deviation
+
+    @property
+    def outside(self) -> tuple[str, ...]:
+        return (self.path,)
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         self.model().save(run.directory)

@@ -326,6 +326,10 @@ class RendererStage(Stage):
         self.judge_drawn = judge_drawn
 
     @property
+    def outside(self) -> tuple[str, ...]:
+        return (self.perceptual_weights,) if self.perceptual_weights is not None else ()
+
+    @property
     def shortest(self) -> int:
         """Frames that a clip needs to be trained on."""
         return HISTORY + self.warm_up + self.rollout
