@@ -133,7 +133,7 @@ class Stage(ABC):
 
     @property
     def outside(self) -> tuple[str, ...]:
-        """Paths of files and folders of the user's that the stage reads: what they hold is part of its identity."""
+        """Paths of the user's files and folders that the stage reads: its identity follows what they hold."""
         return ()
 
     @abstractmethod

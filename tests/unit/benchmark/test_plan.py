@@ -10,10 +10,8 @@ from benchmark.study import Study, StudyConfig
 
 
 def stage_ids(tmp_path: Path, *overrides: str) -> dict[str, str]:
-    settings = load(
-        ["suite=smoke", "methods=[evp]", "ablations=[full]", f"out={tmp_path}/out", f"cache={tmp_path}/cache"]
-        + list(overrides)
-    )
+    place = (f"out={tmp_path}/out", f"cache={tmp_path}/cache")
+    settings = load(["suite=smoke", "methods=[evp]", "ablations=[full]", *place, *overrides])
     (cell,) = make_plan(settings, Study(StudyConfig.of(settings))).cells
     return dict(cell.stages)
 
