@@ -110,6 +110,13 @@ ABLATIONS: tuple[Ablation, ...] = (
         asks="Do the character logits of a speech recogniser say better what is said than MFCC?",
     ),
     Ablation(
+        name="content_pretraining",
+        label="with content pre-training",
+        overrides=("pretraining=proxy",),
+        asks="Does the content encoder gain from having learned neutral speech's mouth shapes first?",
+        needs_emotions=True,
+    ),
+    Ablation(
         name="told_emotion",
         label="told the emotion",
         overrides=("method.emotion_from=label",),

@@ -36,6 +36,7 @@ GROUPS = (
     "scale",
     "features",
     "dtw",
+    "pretraining",
     "face3d",
     "align",
     "cycle",
@@ -91,6 +92,8 @@ class Settings:
     device: str
     dry_run: bool
     checkpoint_seconds: float
+    pretraining: Mapping[str, Any] | None
+    """The corpus that content encoders are pre-trained on, if there is one."""
     composer: Composer = field(compare=False, repr=False)
 
 
@@ -243,7 +246,8 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
         if method not in composer.choices("method"):
             raise ConfigError(f"no method {method!r}; there are {', '.join(composer.choices('method'))}")
     data, face = _resolved(cfg, "data"), _resolved(cfg, "face")
-    for tree, key in ((data, "data"), (face, "face")):
+    pretraining = _resolved(cfg, "pretraining").get("corpus")
+    for tree, key in ((data, "data"), (face, "face"), (pretraining, "pretraining.corpus")):
         check_targets(tree, key)
     device = _typed(cfg, "device", str)
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
@@ -273,6 +277,7 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
         device=device,
         dry_run=_typed(cfg, "dry_run", bool),
         checkpoint_seconds=_checkpoint_seconds(cfg),
+        pretraining=pretraining,
         composer=composer,
     )
 

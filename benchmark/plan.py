@@ -229,9 +229,10 @@ class _Builder:
         stages = self._stages(variant, seed)
         predict = self._predict(variant, stages)
         score = self._score(predict)
-        run_id = config_id(
-            variant.method.config, seed, self.study.corpus_id, self.study.training_id, self.study.items_id
-        )
+        seen = [self.study.corpus_id, self.study.training_id, self.study.items_id]
+        if any(stage.reads_pretraining for stage in variant.built.stages().values()):
+            seen.append(self.study.pretraining_id)
+        run_id = config_id(variant.method.config, seed, *seen)
         ids = {name: job.id for name, job in stages.items()} | {"predict": predict.id, "score": score.id}
         return Cell(variant, seed, run_id, ids, score.key, predict.key)
 
@@ -251,7 +252,7 @@ class _Builder:
                 target=tree["_target_"],
                 version=stage.version,
                 upstream={key: jobs[key] for key in stage.upstream},
-                data=_seen(self.study.training_id, stage),
+                data=_seen(self.study, stage),
                 seed=stage_seed(stage, seed),
                 prepared=prepared,
                 payload={"config": tree, "stage": name},
@@ -342,11 +343,12 @@ def stage_seed(stage: Stage, seed: int) -> int | None:
     return seed if stage.seeded else None
 
 
-def _seen(training_id: str, stage: Stage) -> str:
-    """The identity of what a stage reads besides its upstream: the study's clips, and files of the user's."""
-    if not stage.outside:
-        return training_id
-    return digest_of([training_id, [contents_digest(Path(path)) for path in stage.outside]])
+def _seen(study: Study, stage: Stage) -> str:
+    """The identity of what a stage reads besides its upstream: clips, and files of the user's."""
+    more: list[Any] = [contents_digest(Path(path)) for path in stage.outside]
+    if stage.reads_pretraining:
+        more.append(study.pretraining_id)
+    return digest_of([study.training_id, more]) if more else study.training_id
 
 
 def _chunks(clips: Sequence[Clip]) -> list[list[Clip]]:

@@ -29,6 +29,8 @@ class StudyConfig:
     items: Mapping[str, Any]
     metrics: Mapping[str, Any]
     device: str
+    pretraining: Mapping[str, Any] | None = None
+    """The corpus that content encoders are pre-trained on, if there is one."""
 
     @classmethod
     def of(cls, settings: Settings) -> StudyConfig:
@@ -40,6 +42,7 @@ class StudyConfig:
             settings.items,
             settings.metrics,
             settings.device,
+            settings.pretraining,
         )
 
 
@@ -81,7 +84,17 @@ class Study:
 
     @cached_property
     def data(self) -> SubjectData:
-        return SubjectData(self.corpus, self.split)
+        return SubjectData(self.corpus, self.split, lambda: self.pretraining)
+
+    @cached_property
+    def pretraining(self) -> Corpus | None:
+        """The corpus that content encoders are pre-trained on."""
+        if self.config.pretraining is None:
+            return None
+        corpus = instantiate(self.config.pretraining, "pretraining.corpus")
+        if not isinstance(corpus, Corpus):
+            raise ConfigError(f"pretraining.corpus._target_: {type(corpus).__name__} is not a corpus")
+        return corpus
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
@@ -106,6 +119,15 @@ class Study:
         split = self.split
         parts = {name: [[c.id, c.filmed] for c in getattr(split, name)] for name in ("train", "validation")}
         return digest_of({"corpus": self.corpus_id, "emotions": list(self.data.emotions), **parts})
+
+    @cached_property
+    def pretraining_id(self) -> str:
+        if self.pretraining is None:
+            raise ConfigError(
+                "this method pre-trains on a corpus of its own, and none is configured: put pretraining=lrw "
+                "on the command line"
+            )
+        return self.pretraining.identity()
 
     @cached_property
     def judge_id(self) -> str:

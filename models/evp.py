@@ -14,6 +14,7 @@ It is trained in stages, one set of networks for each subject:
    character logits of all clips, which then go to the content encoder in place of the MFCC);
 2. `emotion_classifier`   the emotion encoder learns to tell the emotion of a window;
 3. `pairs`                dynamic time warping puts the same sentence in two emotions on one time axis;
+   (`content_pretraining`: where the content encoder doesn't start from random weights, what it starts from);
 4. `disentangle`          from the content of one and the emotion of another, a decoder rebuilds the window
                           that has both: so content and emotion are split without labels for content;
 5. `face3d`               a linear 3D face model tells head pose from expression;
@@ -24,6 +25,7 @@ It is trained in stages, one set of networks for each subject:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +38,7 @@ from models.audio.pairs import PairsStage
 from models.audio.recogniser import RecogniserStage
 from models.disentangle.cross import DisentangleStage
 from models.disentangle.emotion import EmotionClassifierStage
+from models.disentangle.pretraining import NAME as CONTENT_PRETRAINING
 from models.face3d.alignment import LandmarkAlignment
 from models.face3d.morphable import FaceModel
 from models.landmarks.predictor import LandmarkPredictor, still
@@ -56,6 +59,7 @@ class EVP(Method):
         emotion_from: "audio" takes the emotion from the emotional utterance itself, the release's condition
             of that name; "label" from the mean embedding of that emotion's training clips, its condition
             "feature".
+        content_pretraining: what the content encoder starts from; None starts from random weights.
         silence: what happens to the mouth in long pauses, see `models.landmarks.silence`.
         recogniser, logits: where the content encoder hears logits in place of MFCC. The recogniser is not
             trained if they were computed elsewhere.
@@ -77,6 +81,7 @@ class EVP(Method):
         renderer: RendererStage,
         recogniser: RecogniserStage | None = None,
         logits: LogitsStage | None = None,
+        content_pretraining: Stage | None = None,
         emotion_from: str = "audio",
         silence: Literal["none", "released", "recommended"] = "none",
         emotions: bool = True,
@@ -98,6 +103,11 @@ class EVP(Method):
                 self._stages["recogniser"] = recogniser
             self._stages["logits"] = logits
         if emotions:
+            if content_pretraining is not None:
+                if disentangle.hears != "mfcc":
+                    raise ValueError("content_pretraining: pre-trained encoders hear MFCC; use features=mfcc")
+                self._stages[CONTENT_PRETRAINING] = content_pretraining
+                disentangle = replace(disentangle, upstream=(*disentangle.upstream, CONTENT_PRETRAINING))
             self._stages |= {
                 "emotion_classifier": emotion_classifier,
                 "pairs": pairs,

@@ -51,6 +51,14 @@ class TrainingData(Protocol):
         """
         ...
 
+    def pretraining(self) -> Iterator[Clip]:
+        """Clips of strangers from a corpus of its own, prepared one by one, for pre-training on video.
+
+        Raises:
+            InputError: there is no such corpus; the message says where it was expected.
+        """
+        ...
+
     def transcribed(self, count: int) -> Iterator[Transcribed]:
         """`count` utterances with what they say, for a speech recogniser: by strangers, of other sentences.
 
@@ -128,6 +136,8 @@ class Stage(ABC):
     """Names of the stages of the same method whose folders this one reads."""
     seeded: bool = True
     """False for a stage that draws nothing at random: it is then shared by all seeds."""
+    reads_pretraining: bool = False
+    """True for a stage that reads `TrainingData.pretraining`: its identity then holds those clips'."""
     own_seed: int | None = None
     """A seed in place of the study's, for a stage that draws at random and is yet shared by all seeds."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.data.corpus import Corpus, Split
+from benchmark.data.corpus import Corpus, CorpusError, Split
 from benchmark.data.synthetic.readings import readings
 from models.types import Clip, Transcribed
 
@@ -18,6 +18,8 @@ class SubjectData:
 
     corpus: Corpus
     split: Split
+    pretrained_on: Callable[[], Corpus | None] = lambda: None
+    """The corpus that content encoders are pre-trained on, if there is one."""
 
     @property
     def emotions(self) -> tuple[str, ...]:
@@ -35,6 +37,14 @@ class SubjectData:
 
     def heads(self) -> np.ndarray:
         return self.corpus.heads()
+
+    def pretraining(self) -> Iterator[Clip]:
+        corpus = self.pretrained_on()
+        if corpus is None:
+            raise CorpusError("no corpus to pre-train on: put pretraining=lrw on the command line")
+        for clip in corpus.clips():
+            corpus.prepare(clip, frames=False)
+            yield clip
 
     def transcribed(self, count: int) -> Iterator[Transcribed]:
         """Generated speech, whatever the corpus: none has transcripts of its own that would be enough."""

@@ -27,6 +27,8 @@ from models.audio.pairs import Pairs, load_pairs
 from models.disentangle.content import ContentEncoder, LogitContentEncoder, content_encoder
 from models.disentangle.decoder import Decoder
 from models.disentangle.emotion import EmotionClassifier, classifier_file
+from models.disentangle.pretraining import NAME as CONTENT_PRETRAINING
+from models.disentangle.pretraining import content_file
 from models.losses import Distance, distance_named, require_known_terms, triplet
 from models.method import Player, Stage, StageRun, Training, TrainingData
 from models.normalisation import batches_of
@@ -233,6 +235,8 @@ class DisentanglerSizes:
 class DisentangleStage(Stage):
     """Trains E_c, E_e, C_e and D together on pseudo pairs; E_e and C_e start from the emotion classifier.
 
+    E_c starts from the stage `content_pretraining` of a method that has it.
+
     Args:
         width, hidden, content_dim, emotion_dim, decoder_width: network sizes; those of the emotion encoder
             must be those of the emotion classifier's stage.
@@ -245,7 +249,7 @@ class DisentangleStage(Stage):
     """
 
     version = 2
-    upstream = ("features", "pairs", "emotion_classifier")
+    upstream: tuple[str, ...] = ("features", "pairs", "emotion_classifier")
 
     width: int = 16
     hidden: int = 256
@@ -321,6 +325,8 @@ class DisentangleStage(Stage):
         # The release starts with a saturated tanh and needs thousands of steps to leave it.
         initialise.normal(model.decoder.layers[-1], generator)
         load_module(classifier_file(inputs["emotion_classifier"]), model.emotion)
+        if CONTENT_PRETRAINING in inputs:
+            load_module(content_file(inputs[CONTENT_PRETRAINING]), model.content)
         return model
 
     def _sampling(self) -> Sampling:

@@ -86,7 +86,9 @@ def test_every_group_is_looked_at():
     assert folders == {
         "method",
         "scale",
+        "features",
         "dtw",
+        "pretraining",
         "face3d",
         "align",
         "cycle",

@@ -1,0 +1,98 @@
+"""LRW, Lip Reading in the Wild (Chung & Zisserman, 2016), to pre-train content encoders on: pretraining=lrw.
+
+Layout: `lipread_mp4/ABOUT/train/ABOUT_00001.mp4`, 500 words, up to 1000 clips each to train on. Every clip is
+29 frames at 25 fps around one word of the BBC's news, with sound; who speaks is not known. The `.txt` beside
+a clip tells the word's duration and is not needed. LRW must be registered for.
+
+Only sound and landmarks are prepared. A clip in which no face is found stays, without landmarks, and whoever
+trains on it leaves it out and says how many.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.data.clip_store import holds, publish
+from benchmark.data.corpus import CorpusError, choose_sentences
+from benchmark.data.parametric import synthetic_heads
+from benchmark.data.recordings import Recordings, naming
+from models.landmarks.alignment import apply
+from models.preprocess.decoder import shared_decoder
+from models.preprocess.faces import FaceDetector
+from models.preprocess.pipeline import fit_sound, portrait_similarity
+from models.types import Clip
+
+VERSION = 1
+FRAMES = 29
+EXPECTED = "lipread_mp4/ABOUT/train/ABOUT_00001.mp4, ..."
+_NAME = re.compile(r"[A-Z']+_\d{5}")
+
+
+class LRW(Recordings):
+    """The training clips at `root`.
+
+    Args:
+        detector: finds the landmarks.
+        words: how many of the words, spread evenly over the alphabet; None takes all.
+        per_word: how many clips of each, the first ones; None takes all.
+    """
+
+    name = "lrw"
+    description = "LRW: single words from the BBC's news (Chung & Zisserman, 2016)."
+    emotions: tuple[str, ...] = ()
+    has_frames = False
+    default_subject = None
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        cache: str,
+        detector: FaceDetector,
+        words: int | None = None,
+        per_word: int | None = None,
+    ) -> None:
+        self._root, self._cache, self._detector = Path(root), cache, detector
+        top = self._root / "lipread_mp4" if (self._root / "lipread_mp4").is_dir() else self._root
+        found = {
+            folder.parent.name: [p for p in sorted(folder.glob("*.mp4")) if _NAME.fullmatch(p.stem)]
+            for folder in sorted(top.glob("*/train"))
+        }
+        found = {word: files for word, files in found.items() if files}
+        if not found:
+            raise CorpusError(
+                f"LRW not found at {root}: expected {EXPECTED}; set pretraining.corpus.root, or use "
+                "pretraining=proxy, which needs no other corpus"
+            )
+        chosen = sorted(found) if words is None else choose_sentences(found, min(words, len(found)))
+        self._files = {p.stem: p for word in chosen for p in found[word][:per_word]}
+
+    def _settings(self) -> str:
+        return f"lrw v{VERSION} {self._detector.identity()}"
+
+    def _clip(self, name: str, directory: Path) -> Clip:
+        word = name.rsplit("_", 1)[0]
+        return Clip(name, "unknown", word, None, 1, directory, text=word.lower())
+
+    def prepare(self, clip: Clip, *, frames: bool = False) -> None:
+        if holds(clip.directory, "waveform", "landmarks"):
+            return
+        path = self._files[clip.id]
+        with naming(clip):
+            track = shared_decoder().sound(path)
+            video, pictures = shared_decoder().video(path)
+            if len(pictures) != FRAMES:
+                raise CorpusError(
+                    f"{path}: {len(pictures)} frames; an LRW clip has {FRAMES}: truncated or damaged"
+                )
+            waveform = fit_sound(track.waveform, track.start - video.start, FRAMES, path)
+            landmarks = self._detector(pictures, path).astype(np.float32)
+        if np.isfinite(landmarks).all((1, 2)).any():
+            landmarks = apply(portrait_similarity(landmarks), landmarks)
+        publish(clip.directory, {"waveform": waveform, "landmarks": landmarks})
+
+    def heads(self) -> np.ndarray:
+        return synthetic_heads()
