@@ -181,6 +181,30 @@ DEVIATIONS: tuple[Deviation, ...] = (
         reason="At scale=small it keeps few sentences from being learned by heart.",
         source="paper, equation 4; release: emotion_pretrain",
     ),
+    Deviation(
+        name="content_start",
+        part="Disentanglement",
+        question="What does the content encoder start from? (`pretraining`)",
+        key="",
+        between="paper silent",
+        code="the audio encoder of ATVGnet's released weights, trained on LRW",
+        ours="random weights; `pretraining=imported` starts as the release does",
+        reason="The weights cannot be passed on and LRW must be registered for. `pretraining=lrw` trains the "
+        "encoder anew on LRW, `pretraining=proxy` on the subject's neutral speech.",
+        source="release: train/disentanglement",
+    ),
+    Deviation(
+        name="batch_statistics",
+        part="Disentanglement",
+        question="Which windows does batch norm see together?",
+        key="",
+        between="paper silent",
+        code="the 16 of one role, as every encoder is called for each window and each reconstruction anew",
+        ours="the same, though every window is encoded once",
+        reason="Losses and gradients are the released ones (tests/parity/test_disentangle_step.py) in less "
+        "than half of the time.",
+        source="release: cross function of the disentanglement",
+    ),
     # Audio to landmarks
     Deviation(
         name="identity_size",

@@ -54,6 +54,9 @@ class TargetData:
     def heads(self) -> np.ndarray:
         raise InputError("one video has no 3D heads to learn a face model from")
 
+    def pretraining(self) -> Iterator[Clip]:
+        raise InputError("one video comes with no corpus to pre-train on")
+
     def transcribed(self, count: int) -> Iterator[Transcribed]:
         raise InputError("one video has no strangers' speech to learn to spell from")
 

@@ -36,6 +36,22 @@ def test_a_method_is_built_with_its_stages_in_order(name: str, scale: str):
         before.append(stage_name)
 
 
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("name", ["evp", "evp@paper", "evp@code"])
+@pytest.mark.parametrize("pretraining", COMPOSER.choices("pretraining"))
+def test_the_content_encoder_starts_from_any_pretraining(pretraining: str, name: str, scale: str):
+    chosen = parse([f"pretraining={pretraining}", f"scale={scale}"])
+    method = instantiate(chosen.method(name, (), {"emotions": True, "frames": True}).config, "method")
+    stages = method.stages()
+    present = pretraining != "none"
+    assert ("content_pretraining" in stages) == present
+    assert ("content_pretraining" in stages["disentangle"].upstream) == present
+    if present:
+        for size in ("width", "hidden", "content_dim"):
+            expected = getattr(stages["disentangle"], size)
+            assert getattr(stages["content_pretraining"], size) == expected
+
+
 @pytest.mark.parametrize("facts", KNOWN, ids=lambda f: ",".join(k for k in f if f[k]) or "nothing")
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_built_for_whatever_the_corpus_has(name: str, facts: dict[str, bool]):
