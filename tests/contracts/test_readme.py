@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 import sweeps.run
+from benchmark import pose_errors
 from benchmark.run import main
+from models.importing import __main__ as importing
+from models.talk import __main__ as talk
 from reports import paper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,6 +20,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(
     {line.split("#")[0].strip() for line in re.findall(r"^\.venv/bin/python -m .*$", README, re.M)}
 )
+HELPFUL = {"models.importing": importing.main, "benchmark.pose_errors": pose_errors.main}
 MAKE = sorted(set(re.findall(r"\bmake (\w+)", README)))
 
 
@@ -36,6 +40,13 @@ def test_a_command_is_understood(command: str, tmp_path: Path, capsys: pytest.Ca
         # There are no records below tmp_path: the command must get as far as missing them.
         assert paper.main([*arguments, f"out={tmp_path}"]) == 2
         assert "no records" in capsys.readouterr().err
+    elif module == "models.talk":
+        # The run that it needs is not there: the command must get as far as missing it.
+        assert talk.main([*arguments, "--run", str(tmp_path / "run")]) == 2
+        assert "no trained run" in capsys.readouterr().err
+    elif module in HELPFUL:
+        with pytest.raises(SystemExit, match="0"):
+            HELPFUL[module]([*arguments, "--help"])
     else:
         assert module == "sweeps.run"
         assert sweeps.run.main(["--help"]) == 0
