@@ -199,11 +199,12 @@ DEVIATIONS: tuple[Deviation, ...] = (
         question="Which windows does batch norm see together?",
         key="",
         between="paper silent",
-        code="the 16 of one role, as every encoder is called for each window and each reconstruction anew",
+        code="the 16 of one role, as every encoder is called for each window and each reconstruction anew; "
+        "with the landmarks, the 16 of one time step",
         ours="the same, though every window is encoded once",
         reason="Losses and gradients are the released ones (tests/parity/test_disentangle_step.py) in less "
         "than half of the time.",
-        source="release: cross function of the disentanglement",
+        source="release: cross function of the disentanglement, landmark/code",
     ),
     # Audio to landmarks
     Deviation(

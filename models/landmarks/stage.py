@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -28,6 +29,7 @@ from models.landmarks.predictor import IDENTITIES, POOLINGS, LandmarkPredictor, 
 from models.landmarks.topology import IBUG68, LAYOUTS, Layout, in_layout, to_68
 from models.losses import require_known_terms, velocity_error
 from models.method import Player, Stage, StageRun, Training, TrainingData
+from models.normalisation import batches_of
 from models.optimisation import adam, refresh_batch_norm
 from models.types import Clip
 
@@ -355,14 +357,25 @@ class _TrainedEncoders:
     bank: WindowBank
 
     def __call__(self, batch: _Batch) -> tuple[Tensor, Tensor]:
-        shape = batch.windows.shape
-        content = self.network.content(self.heard.windows(batch.windows.ravel())).unflatten(0, shape)
+        content = _step_by_step(self.network.content, self.heard, batch.windows)
         if not self.stage.use_emotion:
-            return content, content.new_zeros(*shape, self.stage.emotion_dim)
-        emotion = self.network.emotion(self.bank.windows(batch.emotion.ravel())).unflatten(0, shape)
+            return content, content.new_zeros(*batch.windows.shape, self.stage.emotion_dim)
+        emotion = _step_by_step(self.network.emotion, self.bank, batch.emotion)
         if self.stage.emotion_pooling == "mean":
             emotion = emotion.mean(1, keepdim=True).expand_as(emotion)
         return content, emotion
+
+
+def _step_by_step(
+    encoder: torch.nn.Module, bank: WindowBank | LogitBank, windows: np.ndarray
+) -> Float[Tensor, "batch time dim"]:
+    """Embeddings of windows (batch, time), all at once, but batch norm sees one time step at a time.
+
+    As released: its encoders are called once for every step.
+    """
+    batch, time = windows.shape
+    with batches_of(batch, encoder):
+        return encoder(bank.windows(windows.T.ravel())).unflatten(0, (time, batch)).transpose(0, 1)
 
 
 class _DecoderOnly(torch.nn.Module):

@@ -20,7 +20,7 @@ from models.disentangle.emotion import EmotionClassifierStage
 from models.landmarks.alignment import stabilise
 from models.landmarks.pca import LandmarkPCA
 from models.landmarks.predictor import LandmarkPredictor, pooled
-from models.landmarks.stage import LandmarksStage, _Sequences
+from models.landmarks.stage import LandmarksStage, _Batch, _Sequences, _TrainedEncoders
 from models.landmarks.topology import EVP106, to_68, to_106
 from models.method import Stage
 
@@ -317,6 +317,23 @@ def test_encoders_can_be_fine_tuned(tiny, inputs, bare_run, tmp_path, pooling) -
     assert not torch.equal(before.embedding[0].weight, after.network.content.embedding[0].weight)
     short = tiny.validation[0].waveform[: 640 * 10]
     assert after.predict(tiny.validation[1].waveform, emotion_waveform=short).shape[1:] == (68, 2)
+
+
+def test_encoders_that_are_trained_normalise_one_time_step_at_a_time(tiny, inputs) -> None:
+    """As the release's, which is called once for every step of a sequence."""
+    features = load_features(inputs["features"])
+    bank = WindowBank([features[clip.id] for clip in tiny.train], CPU)
+    one, apart = (LandmarkPredictor.load(inputs["landmarks"], CPU).network.train() for _ in range(2))
+    rng = np.random.default_rng(0)
+    said, felt = (rng.integers(len(bank), size=(4, 1)) % 20 + np.arange(6) for _ in range(2))
+    stage = replace(LANDMARKS, emotion_pooling="none")
+    batch = _Batch(said, felt, torch.zeros(4, 6, 16), torch.zeros(4, 16))
+    content, emotion = _TrainedEncoders(stage, one, bank, bank)(batch)
+    for step in range(6):
+        torch.testing.assert_close(content[:, step], apart.content(bank.windows(said[:, step])))
+        torch.testing.assert_close(emotion[:, step], apart.emotion(bank.windows(felt[:, step])))
+    for name, expected in apart.state_dict().items():
+        torch.testing.assert_close(one.state_dict()[name], expected, msg=name)
 
 
 def test_a_corpus_without_emotions(tiny, inputs, bare_run, tmp_path) -> None:

@@ -165,7 +165,7 @@ def test_following_the_gradient_brings_the_picture_nearer(cycles, sequence, name
         loss_of(cycles[name], windows, frames).backward()
         assert frames.grad is not None
         frames = (frames - 0.02 * frames.grad / frames.grad.abs().max()).clamp(0, 1)
-    assert float(loss_of(cycles[name], windows, frames)) < first
+    assert loss_of(cycles[name], windows, frames).item() < first
 
 
 @every_cycle
