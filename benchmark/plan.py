@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,7 @@ class _Builder:
         self.study, self.numerics = study, numerics
         self.jobs: dict[str, Job] = {}
         self._prepared: dict[str, str] = {}
+        self._contents = cache(contents_digest)
         split = study.split
         for part, clips in (
             ("training", (*split.train, *split.validation)),
@@ -252,12 +254,19 @@ class _Builder:
                 target=tree["_target_"],
                 version=stage.version,
                 upstream={key: jobs[key] for key in stage.upstream},
-                data=_seen(self.study, stage),
+                data=self._seen(stage),
                 seed=stage_seed(stage, seed),
                 prepared=prepared,
                 payload={"config": tree, "stage": name},
             )
         return jobs
+
+    def _seen(self, stage: Stage) -> str:
+        """The identity of what a stage reads besides its upstream: clips, and files of the user's."""
+        more: list[Any] = [self._contents(Path(path)) for path in stage.outside]
+        if stage.reads_pretraining:
+            more.append(self.study.pretraining_id)
+        return digest_of([self.study.training_id, more]) if more else self.study.training_id
 
     @staticmethod
     def _check_stage(variant: Variant, name: str, stage: Stage, before: Mapping[str, Job]) -> None:
@@ -341,14 +350,6 @@ def stage_seed(stage: Stage, seed: int) -> int | None:
     if stage.own_seed is not None:
         return stage.own_seed
     return seed if stage.seeded else None
-
-
-def _seen(study: Study, stage: Stage) -> str:
-    """The identity of what a stage reads besides its upstream: clips, and files of the user's."""
-    more: list[Any] = [contents_digest(Path(path)) for path in stage.outside]
-    if stage.reads_pretraining:
-        more.append(study.pretraining_id)
-    return digest_of([study.training_id, more]) if more else study.training_id
 
 
 def _chunks(clips: Sequence[Clip]) -> list[list[Clip]]:
