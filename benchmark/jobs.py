@@ -87,7 +87,7 @@ class Run:
         loop = Loop(
             training=training,
             seed=self._derived(),
-            purpose=(self._name, training.name or f"fit {number}"),
+            purpose=training.purpose(self._name, number),
             checkpoints=self._folder.checkpoints / str(number),
             owner=f"{self._folder.path.name}/{number}",
             interrupted=around.check,

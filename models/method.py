@@ -102,6 +102,10 @@ class Training:
     """What its random streams are derived from in a stage that trains several times. None: its number. With a
     name, a training sees the same batches whether or not another comes before it."""
 
+    def purpose(self, stage: str, number: int) -> tuple[str, str]:
+        """What its random streams are derived from, as the stage's `number`-th training."""
+        return (stage, self.name or f"fit {number}")
+
 
 class StageRun(Protocol):
     """What the harness lends to a running stage."""

@@ -38,7 +38,7 @@ PIECE = 50
 """Frames that become one clip, so that the sampler sees all of the video and one piece can be held out."""
 BENT = 3
 """Copies of each piece with an expression laid over it: see `models.talk.expressions`."""
-VERSION = 1
+VERSION = 2
 AT_REST = 0.1
 """Share of the frames, those with the mouth closed furthest, whose mean is the face at rest."""
 

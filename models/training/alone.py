@@ -53,7 +53,7 @@ class RunAlone:
         loop = Loop(
             training=training,
             seed=self.seed,
-            purpose=(self.name, f"fit {number}"),
+            purpose=training.purpose(self.name, number),
             checkpoints=self.checkpoints / str(number),
             owner=f"{self.owner}/{number}",
             progress=self.report,
