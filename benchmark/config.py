@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from benchmark.arguments import check_arguments
 from benchmark.errors import ConfigError
-from benchmark.metrics.metric import METRICS
+from benchmark.metrics.registry import METRICS
 from benchmark.training.stage_cache import digest_of
 
 CONFIGS = Path(__file__).parent / "configs"

@@ -35,7 +35,8 @@ class Record:
 
     `value` is None where a protocol has a rule that leaves the clip out (identical frames under PSNR, no
     face in any frame); the rule is in the protocol's description. `coverage` is the share of frames that
-    the value was measured on. `low`, `high` and `count` accompany scores of the whole set.
+    the value was measured on. `low`, `high` and `count` accompany scores of the whole set. `least` and
+    `most` are what the value could have been had the method's missing frames been measured.
     """
 
     corpus: str
@@ -50,6 +51,8 @@ class Record:
     low: float | None = field(compare=False, default=None)
     high: float | None = field(compare=False, default=None)
     count: int | None = field(compare=False, default=None)
+    least: float | None = field(compare=False, default=None)
+    most: float | None = field(compare=False, default=None)
 
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):
@@ -69,6 +72,10 @@ class ProtocolInfo:
     description: str
     main: bool = True
     """Whether the protocol has a column in the main table."""
+    family: str = ""
+    """What it is a definition of: protocols of one family answer one question."""
+    legacy: bool = False
+    """Whether it reproduces a published script with its defects."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +162,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def _compact(row: Record) -> dict[str, Any]:
-    optional = ("low", "high", "count")
+    optional = ("low", "high", "count", "least", "most")
     return {k: v for k, v in asdict(row).items() if v is not None or k not in optional}
 
 

@@ -17,7 +17,8 @@ from typing import Any
 from benchmark.config import Settings
 from benchmark.data.corpus import Split
 from benchmark.data.items import CONDITIONS, Item
-from benchmark.metrics.metric import METRICS, info
+from benchmark.metrics.metric import info
+from benchmark.metrics.registry import METRICS
 from benchmark.plan import Cell, Job, Plan
 from benchmark.records import (
     MANIFEST,

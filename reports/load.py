@@ -132,7 +132,7 @@ def _frame(records: Iterable[Record], manifest: Manifest) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
-    for name in ("value", "coverage", "low", "high", "count"):
+    for name in ("value", "coverage", "low", "high", "count", "least", "most"):
         frame[name] = frame[name].astype(float)
     return frame
 

@@ -21,5 +21,9 @@ class Score:
     """Bounds of a confidence interval, for scores of a set."""
     count: int | None = None
     """Frames behind a score of a set."""
+    least: float | None = None
+    most: float | None = None
+    """The lowest and highest value that the frames without a predicted face allow; None where none is missing
+    or the protocol has no such bound."""
     label: str | None = None
     """A judge's verdict, where the score is whether it was right."""

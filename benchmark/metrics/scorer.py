@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.metrics.emotion import EmotionJudge
-from benchmark.metrics.metric import METRICS, ClipPair, SetPair, metric_of
+from benchmark.metrics.metric import ClipPair, SetPair
+from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.metrics.score import Score
 from models.types import Prediction
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmark.metrics.emotion import EmotionJudge, neutral_reference, train_judge
-from benchmark.metrics.metric import METRICS, ClipPair, Metric, SetPair, info, metric_of
+from benchmark.metrics.metric import ClipPair, Metric, SetPair, info
+from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import score_clip, score_set
 from benchmark.records import ProtocolInfo, Record

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 def scores() -> dict[str, float | None]:
     """Scores of the frozen landmarks, scores of the frozen frames, and one Fréchet distance."""
     from benchmark.metrics.frechet import frechet_distance
-    from benchmark.metrics.metric import metric_of
+    from benchmark.metrics.registry import metric_of
     from benchmark.metrics.scorer import score_clip
     from models.types import Prediction
 

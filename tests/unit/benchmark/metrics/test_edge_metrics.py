@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmark.metrics.edges import FAR, edge_chamfer, edge_f1, flicker
-from benchmark.metrics.metric import ClipPair, metric_of
+from benchmark.metrics.metric import ClipPair
+from benchmark.metrics.registry import metric_of
 from models.rendering.edges import face_mask
 from models.types import Prediction
 

@@ -1,0 +1,1 @@
+"""Every protocol there is, family by family; `benchmark.metrics.registry` puts them together."""
