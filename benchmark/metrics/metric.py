@@ -7,10 +7,10 @@ the scorer, the records, the report and the contract tests then know it. This mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -21,6 +21,31 @@ from benchmark.records import ProtocolInfo
 from models.types import Prediction
 
 Need = Literal["landmarks", "frames", "judge", "redetected"]
+
+Damage = Literal[
+    "lip shift",
+    "landmark jitter",
+    "frozen mouth",
+    "emotion swap",
+    "blur",
+    "identity drift",
+    "dropped frames",
+    "colour shift",
+]
+"""What can go wrong with a talking face, each in graded doses; a dropped frame shows the one before it."""
+DAMAGES: tuple[Damage, ...] = get_args(Damage)
+
+Change = Literal["head motion", "translation", "mouth offset", "frame order", "time reversal"]
+"""What a protocol may be unmoved by: a similarity of each predicted frame, a shift of each predicted frame,
+one shift of the predicted mouth in all frames, another order of the frames on both sides, both sides played
+backwards."""
+CHANGES: tuple[Change, ...] = get_args(Change)
+
+Rung = Literal[
+    "perfection", "symmetry", "invariance", "damage", "scale", "coverage", "degenerate", "repetition"
+]
+"""What the contract tests ask of every protocol, one check each."""
+RUNGS: tuple[Rung, ...] = get_args(Rung)
 
 
 @dataclass(frozen=True)
@@ -125,6 +150,19 @@ class Metric:
     """The frame features that a metric of a set compares (`benchmark.metrics.extractors`)."""
     best: float | None = 0.0
     """The value of a perfect prediction; None where it has none (PSNR leaves identical frames out)."""
+    sees: frozenset[Damage] = frozenset()
+    """Damages under which a larger dose scores strictly worse. What is neither here nor in `blind_to` may
+    move the value, but not in proportion."""
+    blind_to: frozenset[Damage] = frozenset()
+    """Damages that do not move the value at all."""
+    symmetric: bool = True
+    """Whether prediction and truth may change places."""
+    unmoved_by: frozenset[Change] = frozenset()
+    bounded: bool = False
+    """Whether a score says what the frames without a predicted face could have made of it."""
+    defects: Mapping[Rung, str] = field(default_factory=dict, hash=False)
+    """Checks that a legacy protocol fails, as its script does, each with the reason. The contract tests then
+    demand that it fails."""
 
 
 def info(metric: Metric) -> ProtocolInfo:
