@@ -19,6 +19,7 @@ from benchmark.lossless import load_frames
 from benchmark.metrics.emotion import EmotionJudge, neutral_reference, verdicts
 from benchmark.metrics.extractors import FrameExtractor, extractor
 from benchmark.metrics.frechet import TooFewVectorsError
+from benchmark.metrics.judges import NO_JUDGES, Judges
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import frame_features, score_clip, score_set, set_protocols
 from benchmark.records import WHOLE_SET, write_text
@@ -66,10 +67,17 @@ def train(study: Study, folder: Path) -> None:
     save_arrays(folder / NEUTRAL, {"neutral": neutral})
 
 
-def _judge(folder: Path | None) -> tuple[EmotionJudge | None, np.ndarray | None]:
+def _judges(folder: Path | None) -> tuple[Judges, np.ndarray | None]:
+    """The judges of a study and its subject's neutral face."""
     if folder is None:
-        return None, None
-    return EmotionJudge.load(folder / JUDGE), load_arrays(folder / NEUTRAL)["neutral"]
+        return NO_JUDGES, None
+    return Judges(EmotionJudge.load(folder / JUDGE)), load_arrays(folder / NEUTRAL)["neutral"]
+
+
+def _asked_emotion(item: Item, judges: Judges) -> str | None:
+    """The wanted emotion, if the judge knows it."""
+    wanted = item.emotion.emotion
+    return wanted if judges.emotion is not None and wanted in judges.emotion.emotions else None
 
 
 def _extractors(study: Study) -> dict[str, FrameExtractor]:
@@ -101,7 +109,7 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
     """What the truth looks like to the judge and the extractors, and its videos."""
     from models.rendering.video import write_video
 
-    judge, neutral = _judge(judge_folder)
+    judges, neutral = _judges(judge_folder)
     extractors = _extractors(study)
     features: dict[str, np.ndarray] = {}
     seen: dict[str, str | None] = {}
@@ -110,10 +118,9 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
     (folder / "media").mkdir()
     for number, item in enumerate(study.items, start=1):
         truth = truth_of(item)
-        if judge is not None and neutral is not None and item.emotion.emotion in judge.emotions:
-            score = score_clip(
-                truth, truth, clip_id=item.id, emotion=item.emotion.emotion, judge=judge, neutral=neutral
-            )
+        emotion = _asked_emotion(item, judges)
+        if emotion is not None:
+            score = score_clip(truth, truth, clip_id=item.id, emotion=emotion, judges=judges, neutral=neutral)
             seen[item.id] = score["emotion"].label
         if truth.frames is not None:
             features |= _features(study, item, truth.frames, extractors)
@@ -124,7 +131,9 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
     save_arrays(folder / FEATURES, features or {"none": np.zeros(0, np.float32)})
     if redetected:
         save_arrays(folder / REDETECTED, redetected)
-    write_text(folder / JUDGED, json.dumps(_judged(study, judge, seen), indent=1, sort_keys=True) + "\n")
+    write_text(
+        folder / JUDGED, json.dumps(_judged(study, judges.emotion, seen), indent=1, sort_keys=True) + "\n"
+    )
 
 
 def _features(
@@ -158,7 +167,7 @@ def score_predictions(
     study: Study, folder: Path, predict: Path, truth: Path, judge_folder: Path | None, progress: Progress
 ) -> None:
     """Every clip under every protocol that applies, then every condition under the protocols of sets."""
-    judge, neutral = _judge(judge_folder)
+    judges, neutral = _judges(judge_folder)
     landmarks = load_arrays(predict / LANDMARKS)
     extractors = _extractors(study) if (predict / "frames").is_dir() else {}
     detector = _redetector(study) if (truth / REDETECTED).is_file() else None
@@ -168,17 +177,17 @@ def score_predictions(
     seen: dict[str, str | None] = {}
     for number, item in enumerate(study.items, start=1):
         predicted = load_prediction(predict, landmarks, item)
-        emotion = item.emotion.emotion
         scores = score_clip(
             predicted,
             truth_of(item),
             clip_id=item.id,
-            emotion=emotion if judge is not None and emotion in judge.emotions else None,
-            judge=judge,
+            emotion=_asked_emotion(item, judges),
+            judges=judges,
             neutral=neutral,
             redetected=(_detected(detector, predicted.frames), found[item.id])
             if detector is not None and predicted.frames is not None and item.id in found
             else None,
+            waveform=item.audio.waveform,
         )
         rows += [_row(item.condition, protocol, item.id, score) for protocol, score in scores.items()]
         if "emotion" in scores:
@@ -187,7 +196,7 @@ def score_predictions(
             features |= _features(study, item, predicted.frames, extractors)
         progress(number, len(study.items))
     sets, notes = _score_sets(study, features, truth)
-    content = {"rows": rows + sets, "notes": notes, "judged": _judged(study, judge, seen)}
+    content = {"rows": rows + sets, "notes": notes, "judged": _judged(study, judges.emotion, seen)}
     write_text(folder / SCORES, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 

@@ -14,13 +14,14 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from benchmark.metrics.emotion import EmotionJudge, emotion_score
+from benchmark.metrics.emotion import emotion_score
+from benchmark.metrics.judges import NO_JUDGES, Judges
 from benchmark.metrics.landmarks import AlignedPair, align_pair
 from benchmark.metrics.score import Score
 from benchmark.records import ProtocolInfo
 from models.types import Prediction
 
-Need = Literal["landmarks", "frames", "judge", "redetected"]
+Need = Literal["landmarks", "frames", "judge", "redetected", "audio"]
 
 Damage = Literal[
     "lip shift",
@@ -57,12 +58,14 @@ class ClipPair:
     clip: str
     emotion: str | None = None
     """The wanted emotion."""
-    judge: EmotionJudge | None = None
+    judges: Judges = NO_JUDGES
     neutral: np.ndarray | None = None
     """(68, 2): the subject's neutral face, from its training clips."""
     redetected: tuple[np.ndarray, np.ndarray] | None = None
     """(frames, 68, 2) each: what a detector that no method trains with finds in the predicted and in the true
     frames, pixels of the 256 crop; NaN where it finds no face."""
+    waveform: np.ndarray | None = None
+    """(samples,) float32, 16 kHz mono in [-1, 1]: what is said in both."""
 
     @cached_property
     def aligned(self) -> AlignedPair:
@@ -97,10 +100,12 @@ class ClipPair:
         found: set[Need] = {"landmarks"}
         if self.predicted.frames is not None and self.truth.frames is not None:
             found.add("frames")
-        if self.judge is not None and self.neutral is not None and self.emotion is not None:
+        if self.judges.emotion is not None and self.neutral is not None and self.emotion is not None:
             found.add("judge")
         if self.redetected is not None:
             found.add("redetected")
+        if self.waveform is not None:
+            found.add("audio")
         return frozenset(found)
 
     def judged(self) -> Score:
@@ -108,9 +113,10 @@ class ClipPair:
         Raises:
             ValueError: the judge, the neutral face or the wanted emotion is missing.
         """
-        if self.judge is None or self.neutral is None or self.emotion is None:
+        judge = self.judges.emotion
+        if judge is None or self.neutral is None or self.emotion is None:
             raise ValueError(f"clip {self.clip}: needs a judge, a neutral face and a wanted emotion")
-        return emotion_score(self.judge, self.predicted.landmarks, self.neutral, self.emotion, clip=self.clip)
+        return emotion_score(judge, self.predicted.landmarks, self.neutral, self.emotion, clip=self.clip)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.metrics.emotion import EmotionJudge
+from benchmark.metrics.judges import NO_JUDGES, Judges
 from benchmark.metrics.metric import ClipPair, SetPair
 from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.metrics.score import Score
@@ -23,20 +23,21 @@ def score_clip(
     *,
     clip_id: str,
     emotion: str | None = None,
-    judge: EmotionJudge | None = None,
+    judges: Judges = NO_JUDGES,
     neutral: np.ndarray | None = None,
     redetected: tuple[np.ndarray, np.ndarray] | None = None,
+    waveform: np.ndarray | None = None,
 ) -> dict[str, Score]:
     """Scores by protocol id, in the order of `METRICS`.
 
     Protocols whose needs are absent are absent from the result: image metrics where either side has no
-    frames, the judge's where there is no judge, no neutral face or no wanted emotion, those of redetected
-    landmarks where none are given.
+    frames, a judge's where it is None or lacks what it needs (a neutral face and a wanted emotion, the
+    waveform), those of redetected landmarks where none are given.
 
     Raises:
         ValueError: naming the clip: input that a protocol cannot be computed from.
     """
-    pair = ClipPair(predicted, truth, clip_id, emotion, judge, neutral, redetected)
+    pair = ClipPair(predicted, truth, clip_id, emotion, judges, neutral, redetected, waveform)
     applicable = [m for m in METRICS if m.level == "clip" and m.needs <= pair.offers]
     return {metric.id: metric.compute(pair) for metric in applicable}
 

@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from benchmark.metrics.emotion import EmotionJudge, neutral_reference, train_judge
+from benchmark.metrics.emotion import neutral_reference, train_judge
+from benchmark.metrics.judges import Judges
 from benchmark.metrics.metric import ClipPair, Metric, SetPair, info
 from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.metrics.score import Score
@@ -92,7 +93,7 @@ def draw(landmarks: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[EmotionJudge, np.ndarray]:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[Judges, np.ndarray]:
     """A judge that knows speakers 1 to 3, and the neutral face of speaker 0."""
     root = tmp_path_factory.mktemp("judge")
     clips = []
@@ -104,7 +105,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> tuple[EmotionJudge, np.n
                 np.save(root / name / "landmarks.npy", talking(emotion, speaker, take))
                 clips.append(Clip(name, f"s{speaker}", f"t{take}", emotion, 1, root / name))
     judge = train_judge([c for c in clips if c.speaker != "s0"], EMOTIONS)
-    return judge, neutral_reference([c for c in clips if c.speaker == "s0"])
+    return Judges(judge), neutral_reference([c for c in clips if c.speaker == "s0"])
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def truth() -> Prediction:
     return Prediction(landmarks, draw(landmarks))
 
 
-Judged = tuple[EmotionJudge, np.ndarray]
+Judged = tuple[Judges, np.ndarray]
 
 
 def pair_of(predicted: Prediction, truth: Prediction, judged: Judged) -> ClipPair:
@@ -132,7 +133,7 @@ def test_it_says_what_it_means(metric: Metric) -> None:
     assert metric.direction in ("lower", "higher")
     assert metric.level in ("clip", "set")
     assert metric.needs
-    assert metric.needs <= {"landmarks", "frames", "judge", "redetected"}
+    assert metric.needs <= {"landmarks", "frames", "judge", "redetected", "audio"}
     for text in (metric.label, metric.symbol, metric.source, metric.description):
         assert text.strip() == text
         assert text
@@ -326,13 +327,13 @@ def test_a_shorter_or_broken_sequence_is_never_scored(metric: Metric, kind: str,
 def test_one_call_scores_a_clip_under_all_that_apply(truth: Prediction, judged: Judged) -> None:
     landmarks = talking("neutral", take=2)
     predicted = Prediction(landmarks, draw(landmarks))
-    judge, neutral = judged
+    judges, neutral = judged
     everything = score_clip(
         predicted,
         truth,
         clip_id="c",
         emotion="happy",
-        judge=judge,
+        judges=judges,
         neutral=neutral,
         redetected=(landmarks, truth.landmarks),
     )

@@ -1,0 +1,18 @@
+"""The trained judges of a study, together: whoever scores clips passes them on as one.
+
+A judge that is None is not asked, and its protocols are absent from the scores.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.metrics.emotion import EmotionJudge
+
+
+@dataclass(frozen=True)
+class Judges:
+    emotion: EmotionJudge | None = None
+
+
+NO_JUDGES = Judges()
