@@ -27,7 +27,12 @@ from reports.tables import BREAKDOWN, best_floor, emotions_of, estimates_by_emot
 INK = "#1c2024"
 COLOURS = {"method": "#0072B2", "ablation": "#D55E00", "floor": "#7a7f85", "ceiling": "#009E73"}
 MARKERS = {"method": "o", "ablation": "s", "floor": "D", "ceiling": "^"}
-VERDICT_COLOURS = {"supported": "#0072B2", "inconclusive": "#7a7f85", "contradicted": "#D55E00"}
+VERDICT_COLOURS = {
+    "supported": "#0072B2",
+    "inconclusive": "#7a7f85",
+    "undecided": "#7a7f85",
+    "contradicted": "#D55E00",
+}
 STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -128,7 +133,8 @@ def comparisons_figure(study: Study, condition: str) -> Drawing | None:
         f"comparisons-{condition}",
         f"{full} against each other row, {condition}",
         f"Paired differences with 95 % intervals, turned so that right of the line {full} is better. Blue, "
-        "filled: supported after Holm; grey, hollow: inconclusive; orange, filled: contradicted.",
+        "filled: supported after Holm; grey, hollow: undecided or inconclusive; orange, filled: "
+        "contradicted.",
         protocols,
         len(others),
         panel,
@@ -238,7 +244,7 @@ def _dot(axes: Axes, interval: Interval, place: float, scale: float, kind: str) 
 
 def _difference(axes: Axes, made: Comparison, place: int, scale: float) -> None:
     colour = VERDICT_COLOURS[made.verdict]
-    face = "none" if made.verdict == "inconclusive" else colour
+    face = "none" if made.verdict in ("inconclusive", "undecided") else colour
     _bar(axes, made.advantage, place, scale, colour, "o", face)
 
 

@@ -38,12 +38,16 @@ class Row:
 @dataclass(frozen=True)
 class Table:
     name: str
+    """Of its files."""
     title: str
     caption: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     data: tuple[dict[str, object], ...] = field(repr=False, default=())
     """The same numbers in full, for CSV."""
+    part: str = ""
+    """Which part of a condition's section it belongs to."""
+    condition: str = ""
 
 
 def to_csv(table: Table) -> str:

@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from benchmark.records import RecordsError
 from reports import stats
+from reports.families import verdict
 from reports.figures import Drawing, scoped
 from reports.load import Study, row_key
 from reports.tables import Table, counted, failure, heading, headline, scale_of, seeds_phrase
@@ -29,6 +30,7 @@ WORST = 5
 """Worst clips shown per row and condition."""
 TEMPLATES = Path(__file__).parent / "templates"
 WORST_BY = "ld/mouth"
+PARTS = ("main", "further", "comparisons", "further-comparisons", "definitions", "family", "emotions")
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,11 @@ def _section(
     # Safe as markup: our own drawings, in which every text is an outline.
     names = {"main": "scores", "comparisons": "comparisons", "emotions": "emotions", "confusion": "confusion"}
     of = {d.name: {"drawing": d, "svg": Markup(scoped(d.svg, d.name))} for d in drawings}
-    kept = [t for t in tables if t.name.split("-", 2)[1] == condition]
     return {
         "condition": condition,
         "asks": study.manifest.conditions[condition],
         "tables": {
-            "main": [t for t in kept if t.name.startswith("main-")],
-            "further": [t for t in kept if t.name.startswith("further-")],
-            "comparisons": [t for t in kept if t.name.startswith("comparisons-")],
-            "emotions": [t for t in kept if t.name.startswith("emotions-")],
+            part: [t for t in tables if t.condition == condition and t.part == part] for part in PARTS
         },
         "figures": {name: of.get(f"{figure}-{condition}") for name, figure in names.items()},
     }
@@ -107,10 +105,15 @@ def _summary(study: Study) -> str:
                 yes = sum(c.verdict == "supported" for c in found)
                 no = sum(c.verdict == "contradicted" for c in found)
                 full = study.rows[found[0].full].label
+                open_ = sum(c.verdict == "undecided" for c in found)
+                rest = f"{len(found) - yes - no - open_} are inconclusive"
+                if open_:
+                    rest += f", {open_} undecided for frames without a face"
                 sentences.append(
                     f"Of {len(found)} comparisons with {many} under {condition}, {yes} support that {full} "
-                    f"is better, {no} contradict it and {len(found) - yes - no} are inconclusive."
+                    f"is better, {no} contradict it and {rest}."
                 )
+    sentences += [verdict(study, condition) for condition in study.conditions()]
     if study.failed:
         count = sum(len(cells) for cells in study.failed.values())
         sentences.append(f"{count} of {len(manifest.cells)} cells FAILED; they are listed below.")

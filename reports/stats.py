@@ -35,6 +35,11 @@ Comparisons
     many sentences can reach: it needs no distribution but speaks of these trained models only. Whole-set
     scores have no pairs; their difference gets the interval of two independent estimates (too wide, as the
     clips are shared) and is judged by it. A row whose scores were left out by a rule is not compared.
+
+Missing faces
+    Where a method's frames show no face, its score is the mean of the others, which a method could gain by.
+    So such a clip brings the lowest and the highest value that the missing frames allow, and a cell the means
+    of both over all clips. Two rows of which these limits overlap are "undecided", whatever the test says.
 """
 
 from __future__ import annotations
@@ -100,6 +105,17 @@ class Interval:
 
 
 @dataclass(frozen=True)
+class Bounds:
+    """The lowest and highest mean that the frames without a predicted face allow."""
+
+    least: float
+    most: float
+
+    def overlaps(self, other: Bounds) -> bool:
+        return self.least <= other.most and other.least <= self.most
+
+
+@dataclass(frozen=True)
 class Estimate:
     """One table cell."""
 
@@ -114,6 +130,8 @@ class Estimate:
     left_out: int
     """Clips without a value in some seed, by the protocol's rule."""
     coverage: float
+    bounds: Bounds | None = None
+    """None where no predicted face is missing, or the protocol knows no bound."""
 
     @property
     def doubtful(self) -> bool:
@@ -299,8 +317,41 @@ def estimate_of(
     method = proportion_interval if binary else two_way_interval
     interval = method(values[:, kept], sentences) if len(kept) else None
     return Estimate(
-        row, condition, protocol, interval, seeds, len(kept), len(set(sentences)), left_out, coverage
+        row,
+        condition,
+        protocol,
+        interval,
+        seeds,
+        len(kept),
+        len(set(sentences)),
+        left_out,
+        coverage,
+        bounds_of(part),
     )
+
+
+def bounds_of(part: pd.DataFrame) -> Bounds | None:
+    """Means over seeds and all clips of what the missing frames allow; a whole clip counts as it scored.
+
+    None where nothing is missing, or where a clip has neither a value nor bounds.
+    """
+    value, least, most = (numbers(part, name) for name in ("value", "least", "most"))
+    if not np.isfinite(least).any():
+        return None
+    low, high = (np.where(np.isfinite(bound), bound, value) for bound in (least, most))
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return None
+    return Bounds(float(low.mean()), float(high.mean()))
+
+
+def undecided(a: Estimate | None, b: Estimate | None) -> bool:
+    """Whether the missing frames of either row could turn the order of the two."""
+    if a is None or b is None or (a.bounds is None and b.bounds is None):
+        return False
+    first, second = (
+        e.bounds or (Bounds(e.interval.mean, e.interval.mean) if e.interval else None) for e in (a, b)
+    )
+    return first is None or second is None or first.overlaps(second)
 
 
 def numbers(part: pd.DataFrame, name: str) -> np.ndarray:
@@ -326,13 +377,15 @@ def _grid(part: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
 
 
 @lru_cache(maxsize=32)
-def compare_all(study: Study, condition: str) -> tuple[Comparison, ...]:
-    """The first method against every other trained row and floor, under every main protocol."""
+def compare_all(
+    study: Study, condition: str, protocols: tuple[str, ...] | None = None
+) -> tuple[Comparison, ...]:
+    """The first method against every other trained row and floor, under the main protocols or those given."""
     full = primary(study)
     if full is None or full in study.failed:
         return ()
     found: list[Comparison] = []
-    for protocol in study.protocols(condition):
+    for protocol in study.protocols(condition) if protocols is None else protocols:
         column = [
             made
             for row, info in study.rows.items()
@@ -342,8 +395,13 @@ def compare_all(study: Study, condition: str) -> tuple[Comparison, ...]:
             and _comparable(full, row, info.kind)
             if (made := compare(study, full, row, condition, protocol)) is not None
         ]
-        found += _judged(column)
+        found += [_with_coverage(study, made) for made in _judged(column)]
     return tuple(found)
+
+
+def _with_coverage(study: Study, made: Comparison) -> Comparison:
+    pair = (estimate(study, row, made.condition, made.protocol) for row in (made.full, made.other))
+    return replace(made, verdict="undecided") if undecided(*pair) else made
 
 
 def primary(study: Study) -> str | None:
@@ -357,47 +415,78 @@ def _comparable(full: str, row: str, kind: str) -> bool:
 
 def compare(study: Study, full: str, other: str, condition: str, protocol: str) -> Comparison | None:
     """One paired comparison, not yet adjusted; None where either row lacks scores."""
-    a = study.select(row=full, condition=condition, protocol=protocol)
-    b = study.select(row=other, condition=condition, protocol=protocol)
-    if a.empty or b.empty:
+    advantage = advantage_of(study, full, other, condition, protocol)
+    if advantage is None:
         return None
-    sign = 1.0 if study.manifest.protocols[protocol].direction == "higher" else -1.0
-    made = Comparison(full, other, study.rows[other].kind, condition, protocol, Interval(0, 0, 0), math.nan)
-    return _compare_sets(made, a, b, sign) if is_whole_set(a) else _compare_clips(made, a, b, sign)
-
-
-def _compare_sets(made: Comparison, a: pd.DataFrame, b: pd.DataFrame, sign: float) -> Comparison | None:
-    first, second = (estimate_of(x, "", made.condition, made.protocol).interval for x in (a, b))
-    if first is None or second is None:
-        return None
-    pair = (first, second) if sign > 0 else (second, first)
-    advantage = independent_difference(*pair)
-    return replace(made, advantage=advantage, relative=_relative(advantage.mean, second.mean))
-
-
-def _compare_clips(made: Comparison, a: pd.DataFrame, b: pd.DataFrame, sign: float) -> Comparison | None:
-    first, sentences = _grid(a)
-    second, _ = _grid(b)
-    if first.shape[0] != second.shape[0]:
-        # A floor that was run once answers for every seed.
-        second = np.broadcast_to(second, first.shape)
-    difference = sign * (first - second)
-    kept = np.flatnonzero(np.isfinite(difference).all(axis=0))
-    if not len(kept):
-        return None
-    difference, other = difference[:, kept], second[:, kept]
-    sentences = [sentences[k] for k in kept]
-    advantage = two_way_interval(difference, sentences)
-    name = f"{made.full} {made.other} {made.condition} {made.protocol}"
-    exact, smallest = sign_flip(difference, sentences, _generator(name))
+    made = Comparison(full, other, study.rows[other].kind, condition, protocol, advantage, math.nan)
+    pairs = _pairs(study, full, other, condition, protocol)
+    if pairs is None:
+        second = estimate(study, other, condition, protocol)
+        assert second is not None
+        assert second.interval is not None
+        return replace(made, relative=_relative(advantage.mean, second.interval.mean))
+    exact, smallest = sign_flip(
+        pairs.difference, pairs.sentences, _generator(f"{full} {other} {condition} {protocol}")
+    )
     return replace(
         made,
-        advantage=advantage,
-        relative=_relative(advantage.mean, float(other.mean())),
+        relative=_relative(advantage.mean, pairs.other_mean),
         p=advantage.p,
         p_exact=exact,
         p_smallest=smallest,
     )
+
+
+def advantage_of(study: Study, row: str, other: str, condition: str, protocol: str) -> Interval | None:
+    """By how much a row is better than another (positive), paired where it can be; None without scores."""
+    pairs = _pairs(study, row, other, condition, protocol)
+    if pairs is not None:
+        return two_way_interval(pairs.difference, pairs.sentences)
+    first, second = (estimate(study, r, condition, protocol) for r in (row, other))
+    whole = all(_whole_set(study, r, condition, protocol) for r in (row, other))
+    if not whole or first is None or second is None or first.interval is None or second.interval is None:
+        return None
+    pair = (first.interval, second.interval)
+    return independent_difference(*(pair if _sign(study, protocol) > 0 else pair[::-1]))
+
+
+@dataclass(frozen=True)
+class _Pairs:
+    difference: np.ndarray
+    """(seeds, clips), positive where the row is better."""
+    sentences: list[str]
+    other_mean: float
+
+
+def _pairs(study: Study, row: str, other: str, condition: str, protocol: str) -> _Pairs | None:
+    """The scores of two rows clip by clip; None for scores of the whole set, or without a common clip."""
+    parts = [study.select(row=r, condition=condition, protocol=protocol) for r in (row, other)]
+    if any(part.empty or is_whole_set(part) for part in parts):
+        return None
+    (first, sentences), (second, _) = (_grid_of(study, r, condition, protocol) for r in (row, other))
+    if first.shape[0] != second.shape[0]:
+        # A floor that was run once answers for every seed.
+        seeds = max(first.shape[0], second.shape[0])
+        first, second = (np.broadcast_to(x, (seeds, x.shape[1])) for x in (first, second))
+    difference = _sign(study, protocol) * (first - second)
+    kept = np.flatnonzero(np.isfinite(difference).all(axis=0))
+    if not len(kept):
+        return None
+    return _Pairs(difference[:, kept], [sentences[k] for k in kept], float(second[:, kept].mean()))
+
+
+@lru_cache(maxsize=4096)
+def _grid_of(study: Study, row: str, condition: str, protocol: str) -> tuple[np.ndarray, list[str]]:
+    return _grid(study.select(row=row, condition=condition, protocol=protocol))
+
+
+def _whole_set(study: Study, row: str, condition: str, protocol: str) -> bool:
+    part = study.select(row=row, condition=condition, protocol=protocol)
+    return not part.empty and is_whole_set(part)
+
+
+def _sign(study: Study, protocol: str) -> float:
+    return 1.0 if study.manifest.protocols[protocol].direction == "higher" else -1.0
 
 
 def _generator(name: str) -> np.random.Generator:

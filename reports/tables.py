@@ -8,18 +8,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from benchmark.records import ProtocolInfo, RowInfo
+from reports.families import families, family_of, rankings
 from reports.formats import Cell, Row, Table, join, markdown_lines, markdown_text, to_csv
 from reports.load import Study
-from reports.stats import Comparison, Estimate, compare_all, estimate, estimate_of, is_binary, primary
+from reports.stats import (
+    Comparison,
+    Estimate,
+    compare_all,
+    estimate,
+    estimate_of,
+    is_binary,
+    primary,
+    undecided,
+)
 
 ARROWS = {"lower": "↓", "higher": "↑"}
 BREAKDOWN = ("ld/mouth", "emotion")
 """Protocols that are shown per emotion: one of the mouth, one of the expression."""
 LOW_COVERAGE, LEFT_OUT = "†", "‡"
+INTERVALS = (
+    "Mean and 95 % interval over seeds and sentences (± half-width; limits in brackets where it is not "
+    "symmetric: proportions and scores of the whole set)."
+)
 
 
 def all_tables(study: Study) -> tuple[Table, ...]:
@@ -28,8 +43,13 @@ def all_tables(study: Study) -> tuple[Table, ...]:
     for condition in study.conditions():
         tables += [main_table(study, condition)]
         tables += [t for t in (further_table(study, condition),) if t is not None]
-        tables += [t for t in (comparison_table(study, condition),) if t is not None]
+        tables += [
+            t
+            for t in (comparison_table(study, condition), further_comparison_table(study, condition))
+            if t is not None
+        ]
         tables += emotion_tables(study, condition)
+        tables += family_tables(study, condition)
     return tuple(tables)
 
 
@@ -39,13 +59,22 @@ def main_table(study: Study, condition: str) -> Table:
 
 
 def further_table(study: Study, condition: str) -> Table | None:
-    """All rows under the other protocols of one condition; None without any."""
-    main = study.protocols(condition)
-    others = tuple(p for p in study.protocols(condition, main=False) if p not in main)
+    """All rows under the protocols that no main one stands for; None without any."""
+    others = further_protocols(study, condition)
     return _scores(study, condition, others, "further", "Further scores") if others else None
 
 
-def _scores(study: Study, condition: str, protocols: Sequence[str], name: str, title: str) -> Table:
+def further_protocols(study: Study, condition: str) -> tuple[str, ...]:
+    """Protocols of the families that have no main protocol, without the legacy ones."""
+    told = {family_of(study, p) for p in study.protocols(condition)}
+    return tuple(
+        p
+        for p in study.protocols(condition, main=False)
+        if family_of(study, p) not in told and not study.manifest.protocols[p].legacy
+    )
+
+
+def _scores(study: Study, condition: str, protocols: Sequence[str], part: str, title: str) -> Table:
     cells = {
         (row, protocol): estimate(study, row, condition, protocol)
         for row in study.rows
@@ -58,8 +87,10 @@ def _scores(study: Study, condition: str, protocols: Sequence[str], name: str, t
         for key in study.rows
     )
     return Table(
-        name=f"{name}-{condition}",
+        name=f"{part}-{condition}",
         title=f"{title}, {condition}",
+        part=part,
+        condition=condition,
         caption=_caption(study, condition, [c for c in cells.values() if c is not None]),
         columns=tuple(heading(study.manifest.protocols[p]) for p in protocols),
         rows=rows,
@@ -96,7 +127,10 @@ def failure(study: Study, key: str) -> str:
 
 
 def _best(study: Study, column: Sequence[Estimate | None], protocol: str) -> set[str]:
-    """The trained row with the best mean, and any that equals it; nothing where only one row is trained."""
+    """The trained row with the best mean, and any that equals it.
+
+    None where only one row is trained, or where missing frames could turn the order.
+    """
     trained = [
         e
         for e in column
@@ -110,7 +144,9 @@ def _best(study: Study, column: Sequence[Estimate | None], protocol: str) -> set
     means = {e.row: e.interval.mean for e in trained if e.interval is not None}
     choose = min if study.manifest.protocols[protocol].direction == "lower" else max
     target = choose(means.values())
-    return {row for row, mean in means.items() if mean == target}
+    best = [e for e in trained if means[e.row] == target]
+    others = [e for e in trained if means[e.row] != target]
+    return set() if any(undecided(a, b) for a in best for b in others) else {e.row for e in best}
 
 
 class _Format:
@@ -144,7 +180,14 @@ class _Format:
         counts = f"{found.clips} clips" + (f", {found.sentences} sentences" if found.sentences else "")
         out = f"; {found.left_out} clips left out by rule" if found.left_out else ""
         title = f"{spoken}; {seeds}, {counts}; coverage {100 * found.coverage:.1f} %{out}"
+        if found.bounds is not None:
+            title += f"; {self.bounds(found)}"
         return Cell(self.number(interval.mean), spread, bold=bold, marks=marks, title=title)
+
+    def bounds(self, found: Estimate) -> str:
+        assert found.bounds is not None
+        least, most = self.number(found.bounds.least), self.number(found.bounds.most)
+        return f"missing frames allow {least} to {most}"
 
 
 def decimals(halves: Sequence[float]) -> int:
@@ -163,10 +206,7 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
         f"{counted(clips, 'clip')} of {counted(sentences, 'held-out sentence')}, "
         f"{seeds_phrase(manifest.seeds)}."
     ]
-    parts.append(
-        "Mean and 95 % interval over seeds and sentences (± half-width; limits in brackets where it is not "
-        "symmetric: proportions and scores of the whole set)."
-    )
+    parts.append(INTERVALS)
     if len(manifest.seeds) == 1:
         parts.append("With one seed the interval does not know how much another seed would change.")
     if clips == 1:
@@ -178,10 +218,23 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
         parts.append("Bold: best mean of the trained rows; it is not a test.")
     if any(c.doubtful for c in cells):
         parts.append(f"{LOW_COVERAGE} under 98 % of the frames could be measured.")
+        parts += _bounds_phrases(study, cells)
     if any(c.left_out for c in cells):
         parts.append(f"{LEFT_OUT} clips left out by the protocol's rule (identical frames have no PSNR).")
     parts += _judge_phrases(study, condition)
     return " ".join(parts)
+
+
+def _bounds_phrases(study: Study, cells: Sequence[Estimate]) -> list[str]:
+    """What the marked cells could have been, where that is known."""
+    told = []
+    for cell in cells:
+        if cell.doubtful and cell.bounds is not None:
+            info = study.manifest.protocols[cell.protocol]
+            shown = _Format(info, [cell])
+            label = study.rows[cell.row].label
+            told.append(f"{info.label} of {label} {100 * cell.coverage:.1f} %, {shown.bounds(cell)}")
+    return [f"Coverage: {'; '.join(told)}."] if told else []
 
 
 def counted(number: int, noun: str) -> str:
@@ -214,10 +267,22 @@ def _judge_phrases(study: Study, condition: str) -> list[str]:
 
 def comparison_table(study: Study, condition: str) -> Table | None:
     """The full model against every floor, ablation and other method; None without anything to compare."""
-    found = compare_all(study, condition)
+    return _comparisons(study, condition, study.protocols(condition), "comparisons", "")
+
+
+def further_comparison_table(study: Study, condition: str) -> Table | None:
+    """The same under the further protocols."""
+    others = further_protocols(study, condition)
+    return _comparisons(study, condition, others, "further-comparisons", ", further scores")
+
+
+def _comparisons(
+    study: Study, condition: str, protocols: tuple[str, ...], part: str, of: str
+) -> Table | None:
+    found = compare_all(study, condition, protocols)
     if not found:
         return None
-    protocols = [p for p in study.protocols(condition) if any(c.protocol == p for c in found)]
+    protocols = tuple(p for p in protocols if any(c.protocol == p for c in found))
     shown = {
         p: _Signed(study.manifest.protocols[p], [c for c in found if c.protocol == p]) for p in protocols
     }
@@ -235,13 +300,16 @@ def comparison_table(study: Study, condition: str) -> Table | None:
     full = study.rows[found[0].full].label
     smallest = min((c.p_smallest for c in found if math.isfinite(c.p_smallest)), default=math.nan)
     return Table(
-        name=f"comparisons-{condition}",
-        title=f"{full} against each other row, {condition}",
+        name=f"{part}-{condition}",
+        title=f"{full} against each other row, {condition}{of}",
+        part=part,
+        condition=condition,
         caption=(
             f"By how much {full} is better (positive) or worse (negative) on the same clips and seeds, with "
             f"the 95 % interval of the paired difference, {seeds_phrase(study.manifest.seeds)}. Claim: "
             f"{full} is better. Supported or contradicted: Holm-adjusted p of at most 0.05 within the "
-            "floors, the ablations or the other methods of a column (whole-set: the interval excludes 0)."
+            "floors, the ablations or the other methods of a column (whole-set: the interval excludes 0). "
+            "Undecided: frames without a face could turn the order."
             + (
                 f" The exact sign-flip test over sentences can reach p = {smallest:.2g} at best."
                 if math.isfinite(smallest)
@@ -280,6 +348,56 @@ class _Signed(_Format):
         )
 
 
+def family_tables(study: Study, condition: str) -> list[Table]:
+    """Whether other definitions of a score rank the rows alike, then all definitions, family by family."""
+    tables = [_definitions_table(study, condition)] if families(study, condition) else []
+    for family, protocols in families(study, condition).items():
+        slug = "".join(c if c.isalnum() else "-" for c in family.lower())
+        table = _scores(study, condition, protocols, "family", f"{family} in every definition")
+        caption = f"The main protocol first. {INTERVALS} A script with a known defect carries its name."
+        tables.append(replace(table, name=f"family-{slug}-{condition}", caption=caption))
+    return tables
+
+
+def _definitions_table(study: Study, condition: str) -> Table:
+    found = [r for family in families(study, condition) for r in rankings(study, condition, family)]
+    protocols, rows = study.manifest.protocols, study.rows
+    lines = []
+    for r in found:
+        turned = "; ".join(f"{rows[b].label} above {rows[a].label}" for a, b in r.reversed)
+        tau = f"{r.tau:.2f}".replace("-", "−") if math.isfinite(r.tau) else "–"
+        counts = (r.decided, r.kept, r.lost, len(r.reversed))
+        cells = (Cell(r.family), *(Cell(str(n)) for n in counts), Cell(tau), Cell(turned or "–"))
+        lines.append(Row(r.protocol, protocols[r.protocol].label, "definition", cells))
+    return Table(
+        name=f"definitions-{condition}",
+        part="definitions",
+        condition=condition,
+        title=f"Does the ranking survive another definition? {condition}",
+        caption=(
+            "Pairs of rows (methods, ablations, floors) that the main protocol of a family decides: the 95 % "
+            "interval of the paired difference excludes 0. Another definition keeps such a pair, loses it "
+            "(does not decide it), or reverses it (decides the opposite). τ: Kendall's, of the rows' means."
+        ),
+        columns=("family", "decided", "kept", "lost", "reversed", "τ", "what it reverses"),
+        rows=tuple(lines),
+        data=tuple(
+            {
+                "condition": condition,
+                "family": r.family,
+                "main": r.main,
+                "protocol": r.protocol,
+                "tau": r.tau,
+                "decided": r.decided,
+                "kept": r.kept,
+                "lost": r.lost,
+                "reversed": "; ".join(f"{b} above {a}" for a, b in r.reversed),
+            }
+            for r in found
+        ),
+    )
+
+
 def emotion_tables(study: Study, condition: str) -> list[Table]:
     """Per emotion: the mouth's distance and the judge's accuracy. Empty for a corpus without emotions."""
     wanted = [p for p in BREAKDOWN if p in study.protocols(condition)]
@@ -300,6 +418,8 @@ def _emotion_table(study: Study, condition: str, protocol: str, emotions: Sequen
     shown = _Format(info, [c for column in cells.values() for c in column])
     return Table(
         name=f"emotions-{condition}-{protocol.replace('/', '-')}",
+        part="emotions",
+        condition=condition,
         title=f"{info.label} per emotion, {condition}",
         caption=f"{heading(info)} of the clips of each wanted emotion, {seeds_phrase(study.manifest.seeds)}; "
         "mean and 95 % interval as in the main table. Few clips per cell: read the intervals.",
@@ -345,6 +465,8 @@ def _estimate_data(
         "sentences": shown.sentences if shown else None,
         "left_out": shown.left_out if shown else None,
         "coverage": shown.coverage if shown else None,
+        "least": shown.bounds.least if shown and shown.bounds else None,
+        "most": shown.bounds.most if shown and shown.bounds else None,
     }
 
 
