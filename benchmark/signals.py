@@ -50,7 +50,13 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
 
     for each in INTERRUPTED:
         signal.signal(each, leave)
-    code = main()
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough, as `head` does; what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
     for each in INTERRUPTED:
         signal.signal(each, signal.SIG_IGN)
     sys.exit(code)

@@ -216,7 +216,7 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
     parts.append(selection_rule(study))
     if any(study.rows[c.row].kind in ("method", "ablation") for c in cells):
         parts.append("Bold: best mean of the trained rows; it is not a test.")
-    if any(c.doubtful for c in cells):
+    if any(c.doubtful and c.interval is not None for c in cells):
         parts.append(f"{LOW_COVERAGE} under 98 % of the frames could be measured.")
         parts += _bounds_phrases(study, cells)
     if any(c.left_out for c in cells):

@@ -42,3 +42,19 @@ def test_before_and_after_the_work(body: str, code: int, message: str) -> None:
 def test_the_commands_take_signals_before_they_import_anything_slow(module: str) -> None:
     code = f"import sys, {module}; assert not {{'torch', 'numpy', 'hydra'}} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback() -> None:
+    lines = [
+        "from benchmark.signals import run_and_exit",
+        "run_and_exit(lambda: print('line\\n' * 100_000) or 0)",
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"line\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
