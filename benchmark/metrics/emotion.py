@@ -277,7 +277,8 @@ def emotion_score(
 ) -> Score:
     """1 if the judge sees the wanted emotion, else 0; its verdict is the score's label.
 
-    None, with its coverage, if no two consecutive frames have a face.
+    None, with its coverage, if no two consecutive frames have a face. Where any frame has none, the missing
+    ones might have turned the verdict either way: at least 0, at most 1.
 
     Raises:
         JudgeError: the judge does not know the emotion.
@@ -290,9 +291,10 @@ def emotion_score(
         raise ValueError(f"clip {clip}: the emotion judge needs two frames or more, got {len(found)}")
     coverage = float(found.mean())
     if not (found[1:] & found[:-1]).any():
-        return Score(None, coverage=coverage)
+        return Score(None, coverage=coverage, least=0.0, most=1.0)
     label = judge.predict(landmarks, neutral, clip=clip)
-    return Score(float(label == emotion), coverage=coverage, label=label)
+    least, most = (None, None) if found.all() else (0.0, 1.0)
+    return Score(float(label == emotion), coverage=coverage, label=label, least=least, most=most)
 
 
 @dataclass(frozen=True)

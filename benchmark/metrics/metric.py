@@ -16,10 +16,17 @@ import numpy as np
 
 from benchmark.metrics.emotion import emotion_score
 from benchmark.metrics.judges import NO_JUDGES, Judges
-from benchmark.metrics.landmarks import AlignedPair, align_pair
+from benchmark.metrics.landmarks import (
+    AlignedPair,
+    Sides,
+    align_pair,
+    check_sides,
+    procrustes,
+    stabilise_sides,
+)
 from benchmark.metrics.score import Score
 from benchmark.records import ProtocolInfo
-from models.types import Prediction
+from models.types import CROP_SIZE, Prediction
 
 Need = Literal["landmarks", "frames", "judge", "redetected", "audio"]
 
@@ -43,9 +50,11 @@ backwards."""
 CHANGES: tuple[Change, ...] = get_args(Change)
 
 Rung = Literal[
-    "perfection", "symmetry", "invariance", "damage", "scale", "coverage", "degenerate", "repetition"
+    "perfection", "symmetry", "invariance", "damage", "region", "unit", "coverage", "degenerate", "repetition"
 ]
-"""What the contract tests ask of every protocol, one check each."""
+"""What the contract tests ask of every protocol, one check each. "region" is that a score of the face sees
+all of it and one of the mouth no less than that, "unit" that a known error has the value that the unit says,
+whatever the clip's length."""
 RUNGS: tuple[Rung, ...] = get_args(Rung)
 
 
@@ -68,8 +77,28 @@ class ClipPair:
     """(samples,) float32, 16 kHz mono in [-1, 1]: what is said in both."""
 
     @cached_property
+    def sides(self) -> Sides:
+        """Both sides' landmarks, checked."""
+        return check_sides(self.predicted.landmarks, self.truth.landmarks, clip=self.clip)
+
+    @cached_property
     def aligned(self) -> AlignedPair:
-        return align_pair(self.predicted.landmarks, self.truth.landmarks, clip=self.clip)
+        return stabilise_sides(self.sides)
+
+    @cached_property
+    def fitted(self) -> AlignedPair:
+        return procrustes(self.sides)
+
+    @property
+    def native(self) -> np.ndarray:
+        """(2,) pixels of the clip's own frames per pixel of the 256 crop, along x and y; 1 without frames.
+
+        Those of the truth, so that all methods are measured alike, with frames of their own or without.
+        """
+        if self.truth.frames is None:
+            return np.ones(2)
+        height, width = self.truth.frames.shape[1:3]
+        return np.array((width, height)) / CROP_SIZE
 
     @cached_property
     def aligned_redetected(self) -> AlignedPair:

@@ -23,7 +23,8 @@ class Score:
     """Frames behind a score of a set."""
     least: float | None = None
     most: float | None = None
-    """The lowest and highest value that the frames without a predicted face allow; None where none is missing
-    or the protocol has no such bound."""
+    """The lowest and highest value that the frames without a predicted face allow, also where they leave no
+    value; None where none is missing or the protocol has no such bound. Frames without a true face can be
+    scored for no method: they lower the coverage only."""
     label: str | None = None
     """A judge's verdict, where the score is whether it was right."""
