@@ -14,7 +14,9 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from benchmark.metrics.edges import EdgeDistances, edge_distances
 from benchmark.metrics.emotion import emotion_score
+from benchmark.metrics.image import check_pair, gaussian_sums, luma_of, mouth_boxes
 from benchmark.metrics.judges import NO_JUDGES, Judges
 from benchmark.metrics.landmarks import (
     AlignedPair,
@@ -26,6 +28,7 @@ from benchmark.metrics.landmarks import (
 )
 from benchmark.metrics.score import Score
 from benchmark.records import ProtocolInfo
+from models.rendering.canny import Box
 from models.types import CROP_SIZE, Prediction
 
 Need = Literal["landmarks", "frames", "judge", "redetected", "audio"]
@@ -122,6 +125,31 @@ class ClipPair:
         if self.predicted.frames is None or self.truth.frames is None:
             raise ValueError(f"clip {self.clip}: an image metric needs predicted and true frames")
         return self.predicted.frames, self.truth.frames
+
+    @cached_property
+    def luma(self) -> tuple[np.ndarray, np.ndarray]:
+        """(frames, H, W) uint8 of predicted and true frames.
+
+        Raises:
+            ValueError: a side has no frames, or they don't fit.
+        """
+        predicted, true = self.frames
+        check_pair(predicted, true, self.clip)
+        return luma_of(predicted), luma_of(true)
+
+    @cached_property
+    def gaussian_sums(self) -> np.ndarray:
+        """(frames,) SSIM summed over windows and channels (`benchmark.metrics.image.gaussian_sums`)."""
+        return gaussian_sums(*self.frames, clip=self.clip)
+
+    @cached_property
+    def mouth_boxes(self) -> tuple[Box | None, ...]:
+        """Per frame, the pixels around the true mouth; None where it is not seen."""
+        return mouth_boxes(self.truth.landmarks, self.frames[1], clip=self.clip)
+
+    @cached_property
+    def edge_distances(self) -> EdgeDistances:
+        return edge_distances(self.predicted, self.truth, clip=self.clip)
 
     @property
     def offers(self) -> frozenset[Need]:

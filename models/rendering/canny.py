@@ -20,7 +20,6 @@ LOW, HIGH = 0.1, 0.2
 _RADIUS = 4
 _GAUSSIAN = np.exp(-0.5 * np.arange(-_RADIUS, _RADIUS + 1) ** 2)
 _GAUSSIAN /= _GAUSSIAN.sum()
-_UNIT = np.arange(256) * (1.0 / 255)
 _REACH = _RADIUS + 2
 """Pixels around a pixel that decide its thinned magnitude: smoothing, Sobel, and the neighbours compared."""
 _MARGINS = (32, 128)
@@ -71,6 +70,12 @@ class Box:
             max(self.bottom, other.bottom),
         )
 
+    def shared(self, other: Box) -> Box | None:
+        """What lies in both boxes, if anything does."""
+        left, top = max(self.left, other.left), max(self.top, other.top)
+        right, bottom = min(self.right, other.right), min(self.bottom, other.bottom)
+        return Box.spanning(left, top, right, bottom) if left < right and top < bottom else None
+
     def within(self, outer: Box) -> tuple[slice, slice]:
         """Where this box lies in an array that shows `outer`."""
         top, left = self.top - outer.top, self.left - outer.left
@@ -93,14 +98,29 @@ def canny(frame: np.ndarray, box: Box | None = None) -> np.ndarray:
     return edges
 
 
+def ridges(grey: np.ndarray, unit: float = 1 / 255) -> np.ndarray:
+    """(h, w) uint8 of a grey image (h, w) uint8: 2 on strong ridges of its gradient, 1 on weak ones, else 0.
+
+    Args:
+        unit: the intensity of one grey level; `LOW` and `HIGH` are thresholds of intensities.
+    """
+    return _ridges(grey, _GAUSSIAN, np.arange(256) * unit)
+
+
+def held(thinned: np.ndarray) -> np.ndarray:
+    """(h, w) uint8: 255 on the `ridges` that hang together with a strong one."""
+    count, labels = cv2.connectedComponents(thinned, connectivity=8)
+    return _marked(labels, _held(labels, thinned, count))
+
+
 def _edges(frame: np.ndarray, part: Box, box: Box) -> tuple[np.ndarray, bool]:
     """Edges in the box from what the part around it shows, and whether the rest could add none."""
     whole = Box.whole(frame.shape)
     seen = part.grown(_REACH, whole)
     rows, columns = seen.within(whole)
-    ridges = _ridges(_luma(frame[rows, columns]), _GAUSSIAN, _UNIT)[part.within(seen)]
-    count, labels = cv2.connectedComponents(ridges, connectivity=8)
-    kept = _held(labels, ridges, count)
+    thinned = ridges(_luma(frame[rows, columns]))[part.within(seen)]
+    count, labels = cv2.connectedComponents(thinned, connectivity=8)
+    kept = _held(labels, thinned, count)
     inside = labels[box.within(part)]
     edges = _marked(inside, kept)
     open_ends = [

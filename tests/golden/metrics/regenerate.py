@@ -5,25 +5,39 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+OF_FRAMES = (
+    "ssim",
+    "ssim/luma",
+    "ssim/skimage",
+    "ssim/zero-pad",
+    "psnr",
+    "psnr/luma",
+    "psnr/uint8-wrap",
+    "flicker",
+)
 
 
 def scores() -> dict[str, float | None]:
     """Scores of the frozen landmarks, scores of the frozen frames, and one Fréchet distance."""
     from benchmark.metrics.frechet import frechet_distance
+    from benchmark.metrics.metric import ClipPair
     from benchmark.metrics.registry import metric_of
     from benchmark.metrics.scorer import score_clip
     from models.types import Prediction
 
     with np.load(HERE / "input.npz", allow_pickle=False) as stored:
         predicted, truth = Prediction(stored["predicted_landmarks"]), Prediction(stored["true_landmarks"])
-        frames = SimpleNamespace(frames=(stored["predicted_frames"], stored["true_frames"]), clip="golden")
+        filmed = ClipPair(
+            Prediction(predicted.landmarks, stored["predicted_frames"]),
+            Prediction(truth.landmarks, stored["true_frames"]),
+            clip="golden",
+        )
     values = {name: score.value for name, score in score_clip(predicted, truth, clip_id="golden").items()}
-    values |= {name: metric_of(name).compute(frames).value for name in ("ssim", "psnr", "flicker")}
+    values |= {name: metric_of(name).compute(filmed).value for name in OF_FRAMES}
     features = [p.landmarks.reshape(-1, 4) for p in (predicted, truth)]
     return values | {"frechet of landmarks in fours": frechet_distance(*features)}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
-from benchmark.metrics.edges import FAR, edge_chamfer, edge_f1, flicker
+from benchmark.metrics.edges import FAR, edge_chamfer, edge_distances, edge_f1, flicker
 from benchmark.metrics.metric import ClipPair
 from benchmark.metrics.registry import metric_of
-from models.rendering.edges import face_mask
+from benchmark.metrics.score import Score
+from models.rendering.edges import face_mask, frame_edges
 from models.types import Prediction
 
 SIZE = 128
@@ -29,10 +31,18 @@ def wall(shift: int = 0, count: int = 3) -> Prediction:
     return Prediction(face(count), frames)
 
 
+def f1(predicted: Prediction, truth: Prediction) -> Score:
+    return edge_f1(edge_distances(predicted, truth))
+
+
+def chamfer(predicted: Prediction, truth: Prediction) -> Score:
+    return edge_chamfer(edge_distances(predicted, truth))
+
+
 @pytest.mark.parametrize("shift", [0, 1, 2, 3, 4, 7])
 def test_a_shifted_edge_is_as_far_as_it_was_shifted(shift: int) -> None:
-    assert edge_chamfer(wall(shift), wall()).value == pytest.approx(shift)
-    assert edge_f1(wall(shift), wall()).value == (1.0 if shift <= 2 else 0.0)
+    assert chamfer(wall(shift), wall()).value == pytest.approx(shift)
+    assert f1(wall(shift), wall()).value == (1.0 if shift <= 2 else 0.0)
 
 
 def test_edges_in_the_face_do_not_count() -> None:
@@ -41,11 +51,11 @@ def test_edges_in_the_face_do_not_count() -> None:
     inside = face_mask(face(1)[0], SIZE, margin=0.0) > 0
     for frame in painted.frames:
         frame[inside] = np.random.default_rng(1).integers(0, 256, (inside.sum(), 3))
-    assert edge_f1(painted, wall()).value == 1
-    assert edge_chamfer(painted, wall()).value == 0
+    assert f1(painted, wall()).value == 1
+    assert chamfer(painted, wall()).value == 0
     painted.frames[:, 4:12, 60:100] = 0
-    assert edge_f1(painted, wall()).value < 1  # pyright: ignore[reportOptionalOperand]
-    assert edge_chamfer(painted, wall()).value > 0  # pyright: ignore[reportOptionalOperand]
+    assert f1(painted, wall()).value < 1  # pyright: ignore[reportOptionalOperand]
+    assert chamfer(painted, wall()).value > 0  # pyright: ignore[reportOptionalOperand]
 
 
 def test_precision_and_recall_by_hand() -> None:
@@ -53,23 +63,23 @@ def test_precision_and_recall_by_hand() -> None:
     invented = wall()
     assert invented.frames is not None
     invented.frames[:, :, 110:] = 40
-    assert edge_f1(invented, wall()).value == pytest.approx(2 * 0.5 / 1.5, abs=0.01)
-    assert edge_chamfer(invented, wall()).value == pytest.approx(FAR / 4, abs=0.1)
+    assert f1(invented, wall()).value == pytest.approx(2 * 0.5 / 1.5, abs=0.01)
+    assert chamfer(invented, wall()).value == pytest.approx(FAR / 4, abs=0.1)
 
 
 def test_no_edges_are_right_where_there_are_none() -> None:
     plain = Prediction(face(3), np.full((3, SIZE, SIZE, 3), 90, np.uint8))
-    assert edge_f1(plain, plain).value == 1
-    assert edge_chamfer(plain, plain).value == 0
+    assert f1(plain, plain).value == 1
+    assert chamfer(plain, plain).value == 0
     for a, b in ((plain, wall()), (wall(), plain)):
-        assert edge_f1(a, b).value == 0
-        assert edge_chamfer(a, b).value == FAR
+        assert f1(a, b).value == 0
+        assert chamfer(a, b).value == FAR
 
 
 def test_frames_without_a_face_lower_the_coverage() -> None:
     lost = wall(4)
     lost.landmarks[1] = np.nan
-    for metric, value in ((edge_f1, 0.0), (edge_chamfer, 4.0)):
+    for metric, value in ((f1, 0.0), (chamfer, 4.0)):
         score = metric(lost, wall())
         assert score.value == pytest.approx(value)
         assert score.coverage == pytest.approx(2 / 3)
@@ -88,10 +98,32 @@ def test_what_cannot_be_compared_names_the_clip() -> None:
         Prediction(good.landmarks, good.frames[:2]),
     ):
         with pytest.raises(ValueError, match="clip c7"):
-            edge_f1(broken, good, clip="c7")
+            edge_distances(broken, good, clip="c7")
     wide = Prediction(good.landmarks, good.frames[:, :64])
     with pytest.raises(ValueError, match="square"):
-        edge_chamfer(wide, wide)
+        chamfer(wide, wide)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.0005, 0.01, 0.3])
+def test_distances_are_those_of_opencv_s_distance_transform(share: float) -> None:
+    """Speckled frames, whose edges are few and far or many and close."""
+    rng = np.random.default_rng(8)
+    sides = []
+    for _ in range(2):
+        frames = np.where(rng.uniform(size=(2, SIZE, SIZE, 1)) < share, 255, 40).astype(np.uint8)
+        sides.append(Prediction(face(2), np.repeat(frames, 3, 3)))
+    predicted, true = sides
+    assert predicted.frames is not None
+    assert true.frames is not None
+    outside = face_mask(face(1)[0], SIZE) == 0
+    for k, pair in enumerate(edge_distances(predicted, true).pairs):
+        edges = [frame_edges(side[k]) for side in (predicted.frames, true.frames)]
+        for distances, from_edges, to_edges in zip(pair, edges, edges[::-1], strict=True):
+            away = np.full((SIZE, SIZE), FAR, np.float32)
+            if to_edges.any():
+                away = cv2.distanceTransform(255 - to_edges, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+            expected = np.minimum(away, FAR)[(from_edges > 0) & outside]
+            np.testing.assert_array_equal(distances, expected)
 
 
 def test_flicker_is_what_comes_and_goes() -> None:
