@@ -5,8 +5,15 @@ from __future__ import annotations
 from benchmark.metrics.edges import edge_chamfer, edge_f1, flicker
 from benchmark.metrics.image import psnr, psnr_in, psnr_luma, ssim, ssim_in, ssim_luma
 from benchmark.metrics.legacy_images import psnr_uint8_wrap, ssim_uniform, ssim_zero_padded
-from benchmark.metrics.metric import Metric
+from benchmark.metrics.metric import Change, Damage, Metric
 from benchmark.metrics.sharpness import cpbd
+
+_ORDER: frozenset[Change] = frozenset({"frame order", "time reversal"})
+_LANDMARKS_ONLY: frozenset[Damage] = frozenset({"landmark jitter"})
+_MOVED: frozenset[Damage] = frozenset({"lip shift", "emotion swap", "identity drift"})
+_SHOWN: frozenset[Damage] = frozenset({"blur", "colour shift"})
+_HELD: frozenset[Damage] = frozenset({"frozen mouth", "dropped frames"})
+"""Held frames may be identical to the true ones, which PSNR leaves out."""
 
 IMAGES: tuple[Metric, ...] = (
     Metric(
@@ -25,6 +32,9 @@ IMAGES: tuple[Metric, ...] = (
         ),
         compute=lambda pair: ssim(*pair.frames, clip=pair.clip, sums=pair.gaussian_sums),
         best=1.0,
+        sees=_MOVED | _SHOWN | _HELD,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
     ),
     Metric(
         id="ssim/luma",
@@ -43,6 +53,9 @@ IMAGES: tuple[Metric, ...] = (
         compute=lambda pair: ssim_luma(*pair.luma, clip=pair.clip),
         main=False,
         best=1.0,
+        sees=_MOVED | _SHOWN | _HELD,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
     ),
     Metric(
         id="ssim/skimage",
@@ -61,6 +74,9 @@ IMAGES: tuple[Metric, ...] = (
         compute=lambda pair: ssim_uniform(*pair.frames, clip=pair.clip),
         main=False,
         best=1.0,
+        sees=_MOVED | _SHOWN | _HELD,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
     ),
     Metric(
         id="ssim/zero-pad",
@@ -80,6 +96,10 @@ IMAGES: tuple[Metric, ...] = (
         main=False,
         legacy=True,
         best=1.0,
+        sees=_MOVED | _SHOWN | _HELD,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
+        defects={"unit": "near the border a flat picture is compared as one with a black frame"},
     ),
     Metric(
         id="ssim/mouth",
@@ -98,6 +118,10 @@ IMAGES: tuple[Metric, ...] = (
         compute=lambda pair: ssim_in(pair.frames[0], pair.frames[1], pair.mouth_boxes, clip=pair.clip),
         main=False,
         best=1.0,
+        symmetric=False,
+        sees=_MOVED | _SHOWN | _HELD,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
     ),
     Metric(
         id="psnr",
@@ -116,6 +140,9 @@ IMAGES: tuple[Metric, ...] = (
         ),
         compute=lambda pair: psnr(*pair.frames, clip=pair.clip),
         best=None,
+        sees=_MOVED | _SHOWN | {"dropped frames"},
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
     ),
     Metric(
         id="psnr/luma",
@@ -134,6 +161,9 @@ IMAGES: tuple[Metric, ...] = (
         compute=lambda pair: psnr_luma(*pair.luma),
         main=False,
         best=None,
+        sees=_MOVED | _SHOWN | {"dropped frames"},
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
     ),
     Metric(
         id="psnr/uint8-wrap",
@@ -154,6 +184,13 @@ IMAGES: tuple[Metric, ...] = (
         main=False,
         legacy=True,
         best=100.0,
+        sees=_MOVED | _SHOWN | {"dropped frames"},
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
+        defects={
+            "unit": "an error of 20 grey levels has the square 144",
+            "damage": "a larger error may wrap around to a smaller one",
+        },
     ),
     Metric(
         id="psnr/mouth",
@@ -172,6 +209,10 @@ IMAGES: tuple[Metric, ...] = (
         compute=lambda pair: psnr_in(pair.frames[0], pair.frames[1], pair.mouth_boxes, clip=pair.clip),
         main=False,
         best=None,
+        symmetric=False,
+        sees=_MOVED | _SHOWN,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
     ),
     Metric(
         id="cpbd",
@@ -192,6 +233,10 @@ IMAGES: tuple[Metric, ...] = (
         main=False,
         best=None,
         symmetric=False,
+        sees=frozenset({"blur"}),
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
+        defects={"damage": "once no edge is sharp, more blur changes nothing"},
     ),
     Metric(
         id="edges/f1",
@@ -210,6 +255,9 @@ IMAGES: tuple[Metric, ...] = (
         compute=lambda pair: edge_f1(pair.edge_distances),
         main=False,
         best=1.0,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
+        defects={"damage": "the background is scored, which the damages of a face hardly touch"},
     ),
     Metric(
         id="edges/chamfer",
@@ -227,6 +275,9 @@ IMAGES: tuple[Metric, ...] = (
         ),
         compute=lambda pair: edge_chamfer(pair.edge_distances),
         main=False,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=_ORDER,
+        defects={"damage": "the background is scored, which the damages of a face hardly touch"},
     ),
     Metric(
         id="flicker",
@@ -244,5 +295,8 @@ IMAGES: tuple[Metric, ...] = (
         ),
         compute=lambda pair: flicker(*pair.frames, clip=pair.clip),
         main=False,
+        sees=_MOVED | _SHOWN | _HELD,
+        blind_to=_LANDMARKS_ONLY,
+        unmoved_by=frozenset({"time reversal"}),
     ),
 )
