@@ -24,7 +24,7 @@ from models.method import Method, Stage
 from models.types import Clip
 
 PREDICT_VERSION = 1
-SCORE_VERSION = 1
+SCORE_VERSION = 2
 CHUNK = 12
 """About so many clips are prepared in one job; clips of one sentence stay together."""
 
@@ -316,6 +316,9 @@ class _Builder:
 
     def truth(self) -> Job:
         judge = self.judge()
+        split = self.study.split
+        # Real clips that are no truth, against which the truths are held.
+        others = [c for c in (*split.train, *split.validation) if c.filmed and self.study.filmed]
         return self._folder_job(
             "truth",
             "truth",
@@ -323,9 +326,9 @@ class _Builder:
             target="benchmark.scoring.score_truth",
             version=SCORE_VERSION,
             upstream={"judge": judge} if judge else {},
-            data=self.study.items_id,
+            data=digest_of([self.study.items_id, self.study.training_id]),
             seed=None,
-            prepared=self._preparing([i.truth for i in self.study.items]),
+            prepared=self._preparing([*(i.truth for i in self.study.items), *others]),
             payload={},
         )
 

@@ -35,8 +35,8 @@ class Record:
 
     `value` is None where a protocol has a rule that leaves the clip out (identical frames under PSNR, no
     face in any frame); the rule is in the protocol's description. `coverage` is the share of frames that
-    the value was measured on. `low`, `high` and `count` accompany scores of the whole set. `least` and
-    `most` are what the value could have been had the method's missing frames been measured.
+    the value was measured on. `low`, `high`, `count` (of frames) and `clips` accompany scores of the whole
+    set. `least` and `most` are what the value could have been had the method's missing frames been measured.
     """
 
     corpus: str
@@ -53,6 +53,7 @@ class Record:
     count: int | None = field(compare=False, default=None)
     least: float | None = field(compare=False, default=None)
     most: float | None = field(compare=False, default=None)
+    clips: int | None = field(compare=False, default=None)
 
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):
@@ -76,6 +77,23 @@ class ProtocolInfo:
     """What it is a definition of: protocols of one family answer one question."""
     legacy: bool = False
     """Whether it reproduces a published script with its defects."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What real clips score against other real clips of the same speaker, under a protocol of a whole set."""
+
+    value: float
+    """Mean over random choices of clips."""
+    low: float
+    high: float
+    """2.5 and 97.5 % quantiles of single choices."""
+    count: int
+    clips: int
+    """Frames and clips a side."""
+    wanted_count: int
+    wanted_clips: int
+    """Frames and clips of a method's score; more than the floor's where there are too few real clips."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +140,8 @@ class Manifest:
     """What was dropped and why, in sentences."""
     judges: Mapping[str, Any] = field(default_factory=dict)
     """Judge name -> ceiling, chance, labels, confusion matrix by "method/ablation/condition"."""
+    floors: Mapping[str, Mapping[str, Floor]] = field(default_factory=dict)
+    """Protocol of a whole set -> condition -> what real clips score against other real clips."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Versions, numerics fingerprint, corpus identity, split sizes, command."""
     media: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -162,7 +182,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
 
 
 def _compact(row: Record) -> dict[str, Any]:
-    optional = ("low", "high", "count", "least", "most")
+    optional = ("low", "high", "count", "clips", "least", "most")
     return {k: v for k, v in asdict(row).items() if v is not None or k not in optional}
 
 
@@ -202,6 +222,10 @@ def read_manifest(path: Path) -> Manifest:
         raw["cells"] = tuple(
             CellInfo(**{**cell, "overrides": tuple(cell["overrides"])}) for cell in raw["cells"]
         )
+        raw["floors"] = {
+            protocol: {condition: Floor(**floor) for condition, floor in floors.items()}
+            for protocol, floors in raw.get("floors", {}).items()
+        }
         raw["seeds"], raw["notes"] = tuple(raw["seeds"]), tuple(raw["notes"])
         return Manifest(**raw)
     except (KeyError, TypeError, ValueError) as error:

@@ -24,6 +24,7 @@ from benchmark.records import (
     MANIFEST,
     RECORDS,
     CellInfo,
+    Floor,
     Manifest,
     Record,
     RowInfo,
@@ -32,7 +33,7 @@ from benchmark.records import (
     write_records,
     write_text,
 )
-from benchmark.scoring import JUDGED, SCORES, video_file
+from benchmark.scoring import FLOORS, JUDGED, SCORES, video_file
 from benchmark.training.stage_cache import StageFolder, digest_of, file_digest
 
 PACKAGES = (
@@ -97,9 +98,11 @@ def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> 
         records += cell_records(plan, cell, scores)
         notes += scores["notes"]
         _add_confusion(confusion, cell, scores["judged"])
+    floors, left_out = _floors(settings, plan)
+    notes += left_out
     directory = settings.run_directory
     write_records(directory / RECORDS, records)
-    manifest = _manifest(settings, plan, failed, tuple(dict.fromkeys(notes)), confusion, records)
+    manifest = _manifest(settings, plan, failed, tuple(dict.fromkeys(notes)), confusion, records, floors)
     write_manifest(directory / MANIFEST, manifest)
 
 
@@ -122,6 +125,7 @@ def _manifest(
     notes: tuple[str, ...],
     confusion: Mapping[str, Any],
     records: Sequence[Record],
+    floors: Mapping[str, Mapping[str, Floor]],
 ) -> Manifest:
     study = plan.study
     used = {record.protocol for record in records}
@@ -138,6 +142,7 @@ def _manifest(
         cells=tuple(_cell_info(cell, failed) for cell in plan.cells),
         notes=notes,
         judges=_judges(settings, plan, confusion),
+        floors=floors,
         provenance=_provenance(settings, plan),
         media=_media(settings, plan, failed),
     )
@@ -188,6 +193,16 @@ def _judges(settings: Settings, plan: Plan, confusion: Mapping[str, Any]) -> dic
             "confusion": dict(confusion),
         }
     }
+
+
+def _floors(settings: Settings, plan: Plan) -> tuple[dict[str, dict[str, Floor]], list[str]]:
+    """What real clips score against other real clips, and what is left out of it, in sentences."""
+    folder = folder_of(settings, plan, plan.truth)
+    if not folder.is_complete():
+        return {}, []
+    found = json.loads((folder.path / FLOORS).read_text(encoding="utf-8"))
+    floors = {p: {c: Floor(**f) for c, f in own.items()} for p, own in found["floors"].items()}
+    return floors, found["notes"]
 
 
 def _provenance(settings: Settings, plan: Plan) -> dict[str, Any]:

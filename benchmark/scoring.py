@@ -6,7 +6,7 @@ Runs inside worker processes. One item is in memory at a time.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.data.items import Item, truth_of
-from benchmark.errors import ConfigError
+from benchmark.floors import other_real_clips, real_floors
 from benchmark.lossless import load_frames
 from benchmark.metrics.emotion import EmotionJudge, neutral_reference, verdicts
 from benchmark.metrics.extractors import FrameExtractor, extractor
@@ -29,9 +29,10 @@ from models.preprocess.facemesh import FaceMesh
 from models.seeding import generator
 from models.types import CROP_SIZE, Prediction
 
-SCORES, JUDGED, FEATURES, LANDMARKS, JUDGE, REDETECTED = (
+SCORES, JUDGED, FLOORS, FEATURES, LANDMARKS, JUDGE, REDETECTED = (
     "scores.json",
     "judged.json",
+    "floors.json",
     "features.safetensors",
     "landmarks.safetensors",
     "judge.safetensors",
@@ -88,11 +89,7 @@ def _extractors(study: Study) -> dict[str, FrameExtractor]:
     weights = metrics["inception_weights"]
     if weights is not None and "inception" not in names:
         names.append("inception")
-    found = {name: extractor(name, inception_weights=weights) for name in names}
-    unknown = set(found) - set(set_protocols(names).values())
-    if unknown:
-        raise ConfigError(f"metrics.extractors: no protocol uses {sorted(unknown)[0]!r}")
-    return found
+    return {name: extractor(name, inception_weights=weights) for name in names}
 
 
 def _redetector(study: Study) -> FaceMesh | None:
@@ -129,6 +126,7 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
             write_video(folder / video_file(item), truth.frames, item.audio.waveform)
         progress(number, len(study.items))
     save_arrays(folder / FEATURES, features or {"none": np.zeros(0, np.float32)})
+    _write_floors(study, folder, features, extractors)
     if redetected:
         save_arrays(folder / REDETECTED, redetected)
     write_text(
@@ -139,8 +137,39 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
 def _features(
     study: Study, item: Item, frames: np.ndarray, extractors: Mapping[str, FrameExtractor]
 ) -> dict[str, np.ndarray]:
-    every = study.config.metrics["feature_every"]
-    return {f"{name}/{item.id}": frame_features(frames, net, every=every) for name, net in extractors.items()}
+    found = frame_features(frames, extractors, every=study.config.metrics["feature_every"])
+    return {f"{name}/{item.id}": features for name, features in found.items()}
+
+
+def _write_floors(
+    study: Study, folder: Path, features: Mapping[str, np.ndarray], extractors: Mapping[str, FrameExtractor]
+) -> None:
+    """Real against real: the truths of each condition and the subject's other filmed clips."""
+    metrics = study.config.metrics
+    filmed = {c: [i for i in study.items if i.condition == c and i.truth.filmed] for c in _conditions(study)}
+    names = set(set_protocols(extractors).values())
+    truths = {
+        condition: [
+            {name: features[f"{name}/{item.id}"] for name in names}
+            for item in {item.truth.id: item for item in items}.values()
+        ]
+        for condition, items in filmed.items()
+        if items and extractors
+    }
+    others = other_real_clips((*study.split.train, *study.split.validation), study.items) if truths else []
+    floors, notes = real_floors(
+        truths,
+        [frame_features(np.asarray(c.frames), extractors, every=metrics["feature_every"]) for c in others],
+        extractors,
+        allow_biased=metrics["allow_biased"],
+    )
+    told = {p: {c: asdict(floor) for c, floor in found.items()} for p, found in floors.items()}
+    content = {"floors": told, "notes": notes}
+    write_text(folder / FLOORS, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def _conditions(study: Study) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(item.condition for item in study.items))
 
 
 def _judged(study: Study, judge: EmotionJudge | None, seen: Mapping[str, str | None]) -> dict[str, Any]:
@@ -149,7 +178,7 @@ def _judged(study: Study, judge: EmotionJudge | None, seen: Mapping[str, str | N
         return {}
     found: dict[str, Any] = {"labels": list(judge.emotions), "chance": 1 / len(judge.emotions)}
     found["accuracy"], found["confusion"] = {}, {}
-    for condition in dict.fromkeys(item.condition for item in study.items):
+    for condition in _conditions(study):
         pairs = [
             (item.emotion.emotion, seen[item.id])
             for item in study.items
@@ -195,24 +224,23 @@ def score_predictions(
         if predicted.frames is not None and item.truth.filmed:
             features |= _features(study, item, predicted.frames, extractors)
         progress(number, len(study.items))
-    sets, notes = _score_sets(study, features, truth)
+    sets, notes = _score_sets(study, features, extractors, truth)
     content = {"rows": rows + sets, "notes": notes, "judged": _judged(study, judges.emotion, seen)}
     write_text(folder / SCORES, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def _score_sets(
-    study: Study, features: Mapping[str, np.ndarray], truth: Path
+    study: Study, features: Mapping[str, np.ndarray], extractors: Iterable[str], truth: Path
 ) -> tuple[list[dict[str, Any]], list[str]]:
     if not features:
         return [], []
     metrics = study.config.metrics
     true = load_arrays(truth / FEATURES)
-    used = {key.split("/", 1)[0] for key in features}
     rows: list[dict[str, Any]] = []
     notes: list[str] = []
-    for protocol, network in set_protocols(sorted(used)).items():
-        for condition in dict.fromkeys(item.condition for item in study.items):
-            keys = _keys(study.items, condition, network, features)
+    for protocol, name in set_protocols(extractors).items():
+        for condition in _conditions(study):
+            keys = _keys(study.items, condition, name, features)
             if not keys:
                 continue
             try:
@@ -231,10 +259,8 @@ def _score_sets(
     return rows, notes
 
 
-def _keys(
-    items: Sequence[Item], condition: str, network: str, features: Mapping[str, np.ndarray]
-) -> list[str]:
-    keys = [f"{network}/{item.id}" for item in items if item.condition == condition]
+def _keys(items: Sequence[Item], condition: str, name: str, features: Mapping[str, np.ndarray]) -> list[str]:
+    keys = [f"{name}/{item.id}" for item in items if item.condition == condition]
     return [key for key in keys if key in features]
 
 

@@ -3,8 +3,10 @@
     |m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)
 
 Its estimate is biased upwards, the more the fewer vectors there are per dimension; so few vectors are
-refused, and a score comes with its count, an interval over clips and the floor that real data reach.
-Covariances are sample covariances (n - 1), as in every public implementation. Float64 throughout.
+refused, and a score comes with its counts and an interval over clips. Beside it stand the floor that real
+data reach at the same count (`floor`), the value extrapolated to endless clips (`extrapolation`) and the
+unbiased kernel distance (`kid`). Covariances are sample covariances (n - 1), as in every public
+implementation. Float64 throughout.
 
 Source: Dowson & Landau, J. Multivariate Anal. 12, 1982; Heusel et al., NeurIPS 2017.
 """
@@ -15,12 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh, svdvals
+from scipy.linalg import LinAlgError, cholesky, eigh, eigvalsh, get_lapack_funcs, svdvals
 
+from benchmark.metrics.resampling import check_pairs, interval_around, resamples_of
 from benchmark.metrics.score import Score
 
-LEVEL = 0.95
-"""Of the bootstrap interval."""
+LARGE = 512
+"""From so many dimensions on, LAPACK's own triangular product is used: half the work of two full ones, and
+other rounding."""
 
 
 class TooFewVectorsError(ValueError):
@@ -50,15 +54,20 @@ def frechet_distance(first: np.ndarray, second: np.ndarray, *, allow_biased: boo
     dimensions = first.shape[1]
     if second.shape[1] != dimensions:
         raise ValueError(f"expected vectors of one length, got {dimensions} and {second.shape[1]}")
-    fewest = min(len(first), len(second))
+    check_count(min(len(first), len(second)), dimensions, allow_biased=allow_biased)
+    return _distance(first, second)
+
+
+def check_count(fewest: int, dimensions: int, *, allow_biased: bool) -> None:
+    """
+    Raises:
+        TooFewVectorsError: fewer than 2 d vectors, unless `allow_biased`.
+    """
     if fewest < 2 * dimensions and not allow_biased:
         raise TooFewVectorsError(
             f"Fréchet distance: expected {2 * dimensions} vectors or more for {dimensions} dimensions, got "
             f"{fewest}; use more frames, an extractor with fewer dimensions, or allow_biased"
         )
-    if fewest >= dimensions:
-        return distance_of_moments(moments(first), moments(second))
-    return _distance_by_gram(first, second)
 
 
 def check_features(features: np.ndarray, what: str) -> np.ndarray:
@@ -93,12 +102,24 @@ def distance_of_moments(first: Moments, second: Moments) -> float:
     With S_a = F F', the eigenvalues of S_a S_b are those of the symmetric F' S_b F, which are found much
     faster and more exactly than a matrix square root.
     """
-    root = _factor(first.covariance)
-    eigenvalues = eigvalsh(root.T @ second.covariance @ root)
+    eigenvalues = _eigenvalues_of_product(first.covariance, second.covariance)
     overlap = np.sqrt(np.clip(eigenvalues, 0, None)).sum()
     return _combine(
         first.mean - second.mean, np.trace(first.covariance), np.trace(second.covariance), overlap
     )
+
+
+def _eigenvalues_of_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """(d,) eigenvalues of the product of two covariances (d, d)."""
+    if len(first) >= LARGE:
+        potrf, sygst = get_lapack_funcs(("potrf", "sygst"), (first, second))
+        # A transposed symmetric matrix is itself, in the order of axes that LAPACK copies fastest.
+        root, short_of_rank = potrf(first.T, lower=1, clean=0)
+        if not short_of_rank:
+            product, _ = sygst(second.T, root, itype=2, lower=1)
+            return eigvalsh(product, lower=True, overwrite_a=True, check_finite=False)
+    root = _factor(first)
+    return eigvalsh(root.T @ second @ root)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
@@ -110,16 +131,83 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
         return vectors * np.sqrt(np.clip(values, 0, None))
 
 
-def _distance_by_gram(first: np.ndarray, second: np.ndarray) -> float:
+def _distance(
+    first: np.ndarray, second: np.ndarray, repeats: tuple[np.ndarray, np.ndarray] | None = None
+) -> float:
+    """The distance of vectors (n, d) and (m, d), each counted `repeats` ((n,), (m,)) times."""
+    times = repeats or (None, None)
+    if min(len(first), len(second)) < first.shape[1]:
+        return _distance_by_gram(first, second, *times)
+    return distance_of_moments(moments(first, times[0]), moments(second, times[1]))
+
+
+def _distance_by_gram(
+    first: np.ndarray,
+    second: np.ndarray,
+    first_repeats: np.ndarray | None = None,
+    second_repeats: np.ndarray | None = None,
+) -> float:
     """The same for fewer vectors than dimensions, from the (n, m) matrix of inner products."""
-    a, b = (x - x.mean(0) for x in (first, second))
-    a, b = a / np.sqrt(len(a) - 1), b / np.sqrt(len(b) - 1)
-    return _combine(first.mean(0) - second.mean(0), np.sum(a * a), np.sum(b * b), np.sum(svdvals(a @ b.T)))
+    (mean_a, a), (mean_b, b) = _scaled(first, first_repeats), _scaled(second, second_repeats)
+    return _combine(mean_a - mean_b, np.sum(a * a), np.sum(b * b), np.sum(svdvals(a @ b.T)))
+
+
+def _scaled(features: np.ndarray, repeats: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (d,), and rows A (n, d) with A'A = covariance."""
+    if repeats is None:
+        mean = features.mean(0)
+        return mean, (features - mean) / np.sqrt(len(features) - 1)
+    mean = repeats @ features / repeats.sum()
+    return mean, (features - mean) * np.sqrt(repeats / (repeats.sum() - 1))[:, None]
 
 
 def _combine(shift: np.ndarray, trace_a: float, trace_b: float, overlap: float) -> float:
     # Rounding may leave equal sets at -1e-12, which is no distance.
     return max(float(shift @ shift + trace_a + trace_b - 2 * overlap), 0.0)
+
+
+class ClipSets:
+    """Predicted and true vectors with the clips that they come from, for distances of some of the clips."""
+
+    def __init__(self, predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray]) -> None:
+        """
+        Args:
+            predicted, truth: per clip (frames, d); both lists in the same order of clips.
+
+        Raises:
+            ValueError: lists of different length, or features that `frechet_distance` would refuse.
+        """
+        check_pairs(predicted, truth)
+        self.clips = len(truth)
+        self.lengths = (np.array([len(x) for x in predicted]), np.array([len(x) for x in truth]))
+        self.sides = (_joined(predicted, "predicted"), _joined(truth, "true"))
+        if self.sides[0].shape[1] != self.sides[1].shape[1]:
+            raise ValueError(
+                f"expected vectors of one length, got {self.sides[0].shape[1]} and {self.sides[1].shape[1]}"
+            )
+
+    @property
+    def count(self) -> int:
+        """Vectors on the smaller side."""
+        return min(len(side) for side in self.sides)
+
+    @property
+    def dimensions(self) -> int:
+        return self.sides[0].shape[1]
+
+    def distance(self, drawn: np.ndarray | None = None) -> float:
+        """The distance of the clips of these indices, each as often as it is drawn; None: all once."""
+        first, second = self.sides
+        if drawn is None:
+            return _distance(first, second)
+        times = np.bincount(drawn, minlength=self.clips)
+        return _distance(
+            first, second, (np.repeat(times, self.lengths[0]), np.repeat(times, self.lengths[1]))
+        )
+
+
+def _joined(clips: Sequence[np.ndarray], what: str) -> np.ndarray:
+    return check_features(np.concatenate([np.asarray(x, np.float64) for x in clips]), what)
 
 
 def frechet_score(
@@ -132,9 +220,8 @@ def frechet_score(
 ) -> Score:
     """The distance of all frames of all clips, with a 95 % interval from resampling clips.
 
-    Clips, not frames, are drawn with replacement, and each brings its prediction and its truth. Drawing
-    repeats clips, which lowers the rank and so raises every resampled distance; the spread is therefore
-    taken around the resamples' own mean and laid around the value.
+    Clips, not frames, are drawn with replacement, and each brings its prediction and its truth
+    (`resampling`).
 
     Args:
         predicted, truth: per clip (frames, d); both lists in the same order of clips.
@@ -143,81 +230,11 @@ def frechet_score(
     Raises:
         TooFewVectorsError, ValueError: see `frechet_distance`; also lists of different length.
     """
-    if len(predicted) != len(truth) or not truth:
-        raise ValueError(
-            f"expected as many predicted as true clips, at least one, got {len(predicted)} and {len(truth)}"
-        )
-    sides = [np.concatenate([np.asarray(x, np.float64) for x in clips]) for clips in (predicted, truth)]
-    value = frechet_distance(*sides, allow_biased=allow_biased)
-    count = min(len(side) for side in sides)
-    if resamples == 0 or len(truth) < 2:
-        return Score(value, count=count)
-    draws = _resampled(sides, [[len(x) for x in clips] for clips in (predicted, truth)], rng, resamples)
-    tail = (1 - LEVEL) / 2
-    low, high = value + np.quantile(draws, [tail, 1 - tail]) - draws.mean()
-    return Score(value, low=max(float(low), 0.0), high=float(high), count=count)
-
-
-def _resampled(
-    sides: Sequence[np.ndarray], lengths: Sequence[Sequence[int]], rng: np.random.Generator, resamples: int
-) -> np.ndarray:
-    clips = len(lengths[0])
-    values = np.empty(resamples)
-    for k in range(resamples):
-        times = np.bincount(rng.integers(clips, size=clips), minlength=clips)
-        drawn = [moments(side, np.repeat(times, n)) for side, n in zip(sides, lengths, strict=True)]
-        values[k] = distance_of_moments(*drawn)
-    return values
-
-
-def frechet_floor(
-    clips: Sequence[np.ndarray],
-    *,
-    count: int,
-    rng: np.random.Generator,
-    draws: int = 20,
-    allow_biased: bool = False,
-) -> Score:
-    """What real data score against other real data with `count` vectors a side: bias and content, no method.
-
-    The real clips are split at random into two halves, and `count` vectors are taken from each.
-
-    Args:
-        clips: per real clip (frames, d), for instance test and training clips of the subject.
-
-    Returns:
-        The mean over the draws, with the 2.5 and 97.5 % quantiles of single draws as bounds.
-
-    Raises:
-        ValueError: there are not twice `count` vectors in different clips.
-        TooFewVectorsError: see `frechet_distance`.
-    """
-    total = sum(len(clip) for clip in clips)
-    if len(clips) < 2 or total < 2 * count:
-        raise ValueError(
-            f"the floor at {count} vectors needs {2 * count} from two real clips or more, got {total} from "
-            f"{len(clips)}; add real clips or lower the count"
-        )
-    values = []
-    for _ in range(draws):
-        first, second = _halves(clips, rng)
-        if min(len(first), len(second)) < count:
-            raise ValueError(
-                f"the floor at {count} vectors: one half of the clips has {min(len(first), len(second))}; "
-                "add real clips or lower the count"
-            )
-        a, b = (rng.choice(half, count, replace=False) for half in (first, second))
-        values.append(frechet_distance(a, b, allow_biased=allow_biased))
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Score(float(np.mean(values)), low=float(low), high=float(high), count=count)
-
-
-def _halves(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Two sets of whole clips, dealt in random order to whichever side is smaller so far."""
-    sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    sizes = [0, 0]
-    for index in rng.permutation(len(clips)):
-        side = int(sizes[1] < sizes[0])
-        sides[side].append(np.asarray(clips[index], np.float64))
-        sizes[side] += len(clips[index])
-    return np.concatenate(sides[0]), np.concatenate(sides[1])
+    sets = ClipSets(predicted, truth)
+    check_count(sets.count, sets.dimensions, allow_biased=allow_biased)
+    value = sets.distance()
+    if resamples == 0 or sets.clips < 2:
+        return Score(value, count=sets.count, clips=sets.clips)
+    resampled = [sets.distance(drawn) for drawn in resamples_of(sets.clips, rng, resamples)]
+    low, high = interval_around(value, resampled)
+    return Score(value, low=max(low, 0.0), high=high, count=sets.count, clips=sets.clips)

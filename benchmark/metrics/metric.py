@@ -26,6 +26,7 @@ from benchmark.metrics.landmarks import (
     procrustes,
     stabilise_sides,
 )
+from benchmark.metrics.sampling import ALL, Sampling
 from benchmark.metrics.score import Score
 from benchmark.records import ProtocolInfo
 from models.rendering.canny import Box
@@ -210,7 +211,9 @@ class Metric:
     """Whether it reproduces a published script with its defects: for comparison with old tables, never for
     a claim."""
     extractor: str = ""
-    """The frame features that a metric of a set compares (`benchmark.metrics.extractors`)."""
+    """The network whose features of frames a metric of a set compares (`benchmark.metrics.extractors`)."""
+    sampling: Sampling = ALL
+    """The frames that a metric of a set looks at."""
     best: float | None = 0.0
     """The value of a perfect prediction; None where it has none (PSNR leaves identical frames out)."""
     sees: frozenset[Damage] = frozenset()
@@ -226,6 +229,11 @@ class Metric:
     defects: Mapping[Rung, str] = field(default_factory=dict, hash=False)
     """Checks that a legacy protocol fails, as its script does, each with the reason. The contract tests then
     demand that it fails."""
+
+    @property
+    def features(self) -> str:
+        """The name of the features that a metric of a set compares: protocols that share it share them."""
+        return f"{self.extractor}:{self.sampling.name}" if self.sampling.name else self.extractor
 
 
 def info(metric: Metric) -> ProtocolInfo:

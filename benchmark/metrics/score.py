@@ -21,6 +21,8 @@ class Score:
     """Bounds of a confidence interval, for scores of a set."""
     count: int | None = None
     """Frames behind a score of a set."""
+    clips: int | None = None
+    """Clips that these frames are of."""
     least: float | None = None
     most: float | None = None
     """The lowest and highest value that the frames without a predicted face allow, also where they leave no

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,15 +42,23 @@ def score_clip(
     return {metric.id: metric.compute(pair) for metric in applicable}
 
 
-def frame_features(frames: np.ndarray, extractor: FrameExtractor, *, every: int = 1) -> np.ndarray:
-    """(n, d) float32 features of every `every`-th frame of (frames, H, W, 3) uint8, the first one included.
+def frame_features(
+    frames: np.ndarray, extractors: Mapping[str, FrameExtractor], *, every: int = 1
+) -> dict[str, np.ndarray]:
+    """What the protocols of a set need of a clip: (n, d) float32 features by `Metric.features`.
+
+    Args:
+        frames: (frames, H, W, 3) uint8 RGB, all frames of the clip.
+        extractors: by name; protocols of others are not served.
+        every: every so many frames, the first one included, where a protocol does not choose its own.
 
     Raises:
         ValueError: `every` is below 1, or frames of another type or shape.
     """
-    if every < 1:
-        raise ValueError(f"every: expected 1 or more, got {every}")
-    return extractor(frames[::every])
+    wanted = {m.features: m for m in METRICS if m.level == "set" and m.extractor in extractors}
+    return {
+        name: extractors[metric.extractor](metric.sampling(frames, every)) for name, metric in wanted.items()
+    }
 
 
 def score_set(
@@ -74,6 +82,7 @@ def score_set(
     return metric.compute(SetPair(predicted, truth, rng, resamples, allow_biased))
 
 
-def set_protocols(extractors: Sequence[str]) -> Mapping[str, str]:
-    """Protocol id -> extractor name, of the set protocols that the given extractors serve."""
-    return {m.id: m.extractor for m in METRICS if m.level == "set" and m.extractor in extractors}
+def set_protocols(extractors: Iterable[str]) -> dict[str, str]:
+    """Protocol id -> name of its features in `frame_features`, of the protocols that the extractors serve."""
+    served = set(extractors)
+    return {m.id: m.features for m in METRICS if m.level == "set" and m.extractor in served}

@@ -12,10 +12,10 @@ import pytest
 
 from benchmark.metrics.emotion import neutral_reference, train_judge
 from benchmark.metrics.judges import Judges
-from benchmark.metrics.metric import ClipPair, Metric, SetPair, info
+from benchmark.metrics.metric import ClipPair, Metric, info
 from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.metrics.score import Score
-from benchmark.metrics.scorer import score_clip, score_set
+from benchmark.metrics.scorer import score_clip
 from benchmark.records import ProtocolInfo, Record
 from models.landmarks.topology import IBUG68
 from models.types import Clip, Prediction
@@ -23,7 +23,6 @@ from models.types import Clip, Prediction
 EMOTIONS = ("happy", "neutral", "surprised")
 FRAMES, SIZE = 24, 96
 CLIP_METRICS = [metric for metric in METRICS if metric.level == "clip"]
-SET_METRICS = [metric for metric in METRICS if metric.level == "set"]
 LANDMARK, IMAGE = ("ld/mouth", "lvd/mouth", "ld/face", "lvd/face"), ("ssim", "psnr")
 
 
@@ -340,52 +339,6 @@ def test_one_call_scores_a_clip_under_all_that_apply(truth: Prediction, judged: 
     silent = score_clip(Prediction(landmarks), truth, clip_id="c")
     assert set(silent) == {m.id for m in CLIP_METRICS if m.needs == {"landmarks"}}
     assert all(silent[protocol] == everything[protocol] for protocol in silent)
-
-
-def features(seed: int, shift: float = 0.0, scale: float = 1.0) -> list[np.ndarray]:
-    rng = np.random.default_rng(seed)
-    return [scale * rng.normal(size=(30, 5)) + shift for _ in range(8)]
-
-
-def set_score(metric: Metric, predicted: list[np.ndarray], true: list[np.ndarray]) -> Score:
-    return metric.compute(SetPair(predicted, true, np.random.default_rng(0), resamples=20))
-
-
-@named(SET_METRICS)
-def test_a_set_against_itself_scores_best_and_doses_are_graded(metric: Metric) -> None:
-    true = features(0)
-    assert set_score(metric, true, true).value == pytest.approx(metric.best, abs=1e-9)
-    for damage in (lambda d: features(0, shift=d), lambda d: features(0, scale=1 + d)):
-        values = [set_score(metric, damage(dose), true).value for dose in (0.2, 0.6, 1.5)]
-        assert values == sorted(values)  # pyright: ignore
-        assert values[0] > 0  # pyright: ignore
-
-
-@named(SET_METRICS)
-def test_a_set_score_has_a_count_and_an_interval_and_repeats(metric: Metric) -> None:
-    first, second = (set_score(metric, features(1), features(2)) for _ in range(2))
-    assert first == second
-    assert first.count == 240
-    assert first.low <= first.value <= first.high  # pyright: ignore
-
-
-@named(SET_METRICS)
-def test_unusable_sets_are_refused(metric: Metric) -> None:
-    broken = features(0)
-    broken[2][4] = np.nan
-    for predicted, true in ((broken, features(1)), ([], []), (features(0)[:2], features(1))):
-        with pytest.raises(ValueError, match=r"expected|finite"):
-            set_score(metric, predicted, true)
-    tiny = [x[:1] for x in features(0)]
-    with pytest.raises(ValueError, match="expected 10 vectors or more for 5 dimensions"):
-        set_score(metric, tiny, tiny)
-
-
-def test_clip_and_set_protocols_are_not_confused() -> None:
-    with pytest.raises(ValueError, match="ssim is scored per clip"):
-        score_set("ssim", features(0), features(1), rng=np.random.default_rng(0))
-    result = score_set("fd/mobilenetv2-96", features(0), features(1), rng=np.random.default_rng(0))
-    assert result.value is not None
 
 
 def test_the_registry_needs_no_torch() -> None:

@@ -54,11 +54,17 @@ def test_a_frame_has_the_same_features_in_any_batch(small: extractors.FrameExtra
     np.testing.assert_array_equal(small(frames), whole)
 
 
-def test_every_kth_frame_is_scored(small: extractors.FrameExtractor) -> None:
-    frames = portraits(7)
-    np.testing.assert_allclose(frame_features(frames, small, every=3), small(frames[[0, 3, 6]]), atol=1e-6)
+def test_every_kth_frame_is_scored_and_five_swapped_ones_for_those_who_ask(
+    small: extractors.FrameExtractor,
+) -> None:
+    frames = portraits(11)
+    found = frame_features(frames, {"mobilenetv2-96": small}, every=3)
+    assert set(found) == {"mobilenetv2-96", "mobilenetv2-96:5f-bgr"}
+    np.testing.assert_allclose(found["mobilenetv2-96"], small(frames[[0, 3, 6, 9]]), atol=1e-6)
+    swapped = small(np.ascontiguousarray(frames[[0, 2, 4, 6, 8]][..., ::-1]))
+    np.testing.assert_allclose(found["mobilenetv2-96:5f-bgr"], swapped, atol=1e-6)
     with pytest.raises(ValueError, match="every: expected 1 or more"):
-        frame_features(frames, small, every=0)
+        frame_features(frames, {"mobilenetv2-96": small}, every=0)
 
 
 def test_it_sees_colour_order_and_blur(small: extractors.FrameExtractor) -> None:
@@ -100,5 +106,11 @@ def test_missing_mobilenet_weights_name_the_package(monkeypatch: pytest.MonkeyPa
 def test_protocols_are_named_after_their_network() -> None:
     assert set_protocols(["mobilenetv2-96", "inception"]) == {
         "fd/mobilenetv2-96": "mobilenetv2-96",
+        "fd/mobilenetv2-96/extrapolated": "mobilenetv2-96",
+        "kid/mobilenetv2-96": "mobilenetv2-96",
+        "fd/mobilenetv2-96/5f-bgr": "mobilenetv2-96:5f-bgr",
         "fid": "inception",
+        "fid/extrapolated": "inception",
+        "kid/inception": "inception",
+        "fid/5f-bgr": "inception:5f-bgr",
     }

@@ -10,7 +10,6 @@ from benchmark.metrics.frechet import (
     TooFewVectorsError,
     distance_of_moments,
     frechet_distance,
-    frechet_floor,
     frechet_score,
     moments,
 )
@@ -117,15 +116,3 @@ def test_the_order_of_clips_changes_nothing_but_the_draw() -> None:
 def test_lists_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="as many predicted as true clips"):
         frechet_score(clips(0, 3), clips(1, 4), rng=np.random.default_rng(0))
-
-
-def test_the_floor_falls_with_the_count_and_is_above_zero() -> None:
-    rng = np.random.default_rng(1)
-    real = [rng.normal(size=(50, 4)) for _ in range(40)]
-    floors = [frechet_floor(real, count=n, rng=np.random.default_rng(0)).value for n in (20, 100, 500)]
-    assert floors[0] > floors[1] > floors[2] > 0  # pyright: ignore
-
-
-def test_the_floor_needs_twice_the_vectors() -> None:
-    with pytest.raises(ValueError, match="needs 200 from two real clips or more, got 60 from 3"):
-        frechet_floor(clips(0, 3), count=100, rng=np.random.default_rng(0))

@@ -1,0 +1,86 @@
+"""Real clips against other real clips, under every protocol of a set: what no method can be expected to beat.
+
+The real clips of a condition are its truths and the subject's other filmed clips, those that a renderer was
+trained on. They say other sentences, so the floor holds what sentences change beside what few frames do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from benchmark.data.items import Item
+from benchmark.metrics.floor import real_floor
+from benchmark.metrics.frechet import TooFewVectorsError
+from benchmark.metrics.score import Score
+from benchmark.metrics.scorer import score_set, set_protocols
+from benchmark.records import Floor
+from models.seeding import generator
+from models.types import Clip
+
+Features = Mapping[str, np.ndarray]
+
+
+def other_real_clips(filmed: Sequence[Clip], items: Sequence[Item]) -> list[Clip]:
+    """The filmed clips that are no item's truth, each once."""
+    truths = {item.truth.id for item in items}
+    return list({clip.id: clip for clip in filmed if clip.filmed and clip.id not in truths}.values())
+
+
+def real_floors(
+    truths: Mapping[str, Sequence[Features]],
+    others: Sequence[Features],
+    extractors: Iterable[str],
+    *,
+    allow_biased: bool,
+) -> tuple[dict[str, dict[str, Floor]], list[str]]:
+    """The floor of every protocol in every condition, at the number of frames and clips of its truths.
+
+    Args:
+        truths: condition -> per clip its features by name, each clip once.
+        others: the same of further real clips.
+
+    Returns:
+        Protocol -> condition -> floor; and what is left out, in sentences.
+    """
+    floors: dict[str, dict[str, Floor]] = {}
+    notes: list[str] = []
+    for protocol, name in set_protocols(extractors).items():
+        for condition, own in truths.items():
+            wanted = [clip[name] for clip in own]
+            real = wanted + [clip[name] for clip in others]
+            try:
+                score = _floor(protocol, condition, real, wanted, allow_biased)
+            except (TooFewVectorsError, ValueError) as error:
+                notes.append(f"{protocol}: real against real is left out for {condition}: {error}")
+                continue
+            floors.setdefault(protocol, {})[condition] = _record(score, wanted)
+    return floors, notes
+
+
+def _floor(
+    protocol: str,
+    condition: str,
+    real: Sequence[np.ndarray],
+    wanted: Sequence[np.ndarray],
+    allow_biased: bool,
+) -> Score:
+    rng = generator(0, "floor", protocol, condition)
+
+    def score(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Score:
+        return score_set(protocol, first, second, rng=rng, resamples=0, allow_biased=allow_biased)
+
+    return real_floor(score, real, count=sum(map(len, wanted)), clips=len(wanted), rng=rng)
+
+
+def _record(score: Score, wanted: Sequence[np.ndarray]) -> Floor:
+    values: dict[str, Any] = {"value": score.value, "low": score.low, "high": score.high}
+    return Floor(
+        **values,
+        count=score.count or 0,
+        clips=score.clips or 0,
+        wanted_count=sum(map(len, wanted)),
+        wanted_clips=len(wanted),
+    )

@@ -1,0 +1,64 @@
+"""What real clips score against other real clips: the part of a set's score that is no method's doing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from benchmark.metrics.resampling import LEVEL
+from benchmark.metrics.score import Score
+
+DRAWS = 20
+
+
+def real_floor(
+    score: Callable[[Sequence[np.ndarray], Sequence[np.ndarray]], Score],
+    real: Sequence[np.ndarray],
+    *,
+    count: int,
+    clips: int,
+    rng: np.random.Generator,
+    draws: int = DRAWS,
+) -> Score:
+    """The score of some real clips against others, with `clips` clips and `count` vectors a side.
+
+    Both numbers matter: few clips are far apart however many frames they have. Where there are not twice as
+    many real clips, or not as many vectors in them, as many as there are on both sides; the result says how
+    many that was.
+
+    Args:
+        score: what scores two lists of clips, each (frames, d).
+        real: per real clip (frames, d); each clip once.
+
+    Returns:
+        The mean over random choices of clips, the 2.5 and 97.5 % quantiles of single ones as bounds, and
+        the fewest vectors and clips of a side.
+
+    Raises:
+        ValueError: fewer than two clips; or whatever `score` raises.
+    """
+    size = min(clips, len(real) // 2)
+    if size < 1:
+        raise ValueError(f"the floor needs two real clips or more, got {len(real)}")
+    orders = [rng.permutation(len(real)) for _ in range(draws)]
+    sides = [[real[i] for i in side] for o in orders for side in (o[:size], o[size : 2 * size])]
+    count = min(count, *(sum(map(len, side)) for side in sides))
+    thinned = [_thinned(side, count) for side in sides]
+    values = []
+    for first, second in zip(thinned[::2], thinned[1::2], strict=True):
+        value = score(first, second).value
+        assert value is not None  # no rule leaves a whole set out
+        values.append(value)
+    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Score(float(np.mean(values)), low=float(low), high=float(high), count=count, clips=size)
+
+
+def _thinned(clips: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """About `count` vectors of all clips together: the same share of each clip, evenly spread."""
+    ends = np.round(np.cumsum([len(c) for c in clips]) * count / sum(map(len, clips))).astype(int)
+    quotas = np.maximum(np.diff(ends, prepend=0), 1)
+    return [
+        clip[np.linspace(0, len(clip), quota, endpoint=False).astype(int)]
+        for clip, quota in zip(clips, quotas, strict=True)
+    ]
