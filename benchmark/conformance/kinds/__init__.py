@@ -1,0 +1,1 @@
+"""Probes and rungs of each kind of metric."""
