@@ -102,7 +102,7 @@ def work(connection: Connection, setup: WorkerSetup, parent: int) -> None:
     stop: list[int] = []
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+    end_with_parent(parent)
     one_thread()
     from benchmark import config
 
@@ -175,12 +175,16 @@ class _Reporter:
             self.connection.send(Progressed(self.key, done, total))
 
 
-def _watch(parent: int) -> None:
-    """End this process if its parent has died: nobody would read its results."""
-    while True:
-        time.sleep(0.5)
-        if os.getppid() != parent:
-            os._exit(1)
+def end_with_parent(parent: int) -> None:
+    """End this process as soon as its parent has died: nobody would read its results."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(0.5)
+            if os.getppid() != parent:
+                os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 # In the parent

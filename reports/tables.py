@@ -80,7 +80,9 @@ def _scores(study: Study, condition: str, protocols: Sequence[str], part: str, t
         for row in study.rows
         for protocol in protocols
     }
-    shown = {p: _Format(study.manifest.protocols[p], [cells[r, p] for r in study.rows]) for p in protocols}
+    shown = {
+        p: ColumnFormat(study.manifest.protocols[p], [cells[r, p] for r in study.rows]) for p in protocols
+    }
     best = {p: _best(study, [cells[r, p] for r in study.rows], p) for p in protocols}
     rows = tuple(
         _row(study, key, tuple(shown[p].cell(cells[key, p], bold=key in best[p]) for p in protocols))
@@ -149,7 +151,7 @@ def _best(study: Study, column: Sequence[Estimate | None], protocol: str) -> set
     return set() if any(undecided(a, b) for a in best for b in others) else {e.row for e in best}
 
 
-class _Format:
+class ColumnFormat:
     """How one column prints: the same number of decimals for all rows."""
 
     def __init__(self, info: ProtocolInfo, column: Iterable[Estimate | None]) -> None:
@@ -231,7 +233,7 @@ def _bounds_phrases(study: Study, cells: Sequence[Estimate]) -> list[str]:
     for cell in cells:
         if cell.doubtful and cell.bounds is not None:
             info = study.manifest.protocols[cell.protocol]
-            shown = _Format(info, [cell])
+            shown = ColumnFormat(info, [cell])
             label = study.rows[cell.row].label
             told.append(f"{info.label} of {label} {100 * cell.coverage:.1f} %, {shown.bounds(cell)}")
     return [f"Coverage: {'; '.join(told)}."] if told else []
@@ -322,7 +324,7 @@ def _comparisons(
     )
 
 
-class _Signed(_Format):
+class _Signed(ColumnFormat):
     """Differences: signed, with limits, p values and a verdict."""
 
     def __init__(self, info: ProtocolInfo, column: Sequence[Comparison]) -> None:
@@ -415,7 +417,7 @@ def emotions_of(study: Study, condition: str) -> tuple[str, ...]:
 def _emotion_table(study: Study, condition: str, protocol: str, emotions: Sequence[str]) -> Table:
     info = study.manifest.protocols[protocol]
     cells = {key: estimates_by_emotion(study, key, condition, protocol, emotions) for key in study.rows}
-    shown = _Format(info, [c for column in cells.values() for c in column])
+    shown = ColumnFormat(info, [c for column in cells.values() for c in column])
     return Table(
         name=f"emotions-{condition}-{protocol.replace('/', '-')}",
         part="emotions",
@@ -534,7 +536,7 @@ def headline(study: Study, condition: str) -> str:
         if own is None or own.interval is None:
             continue
         column = [estimate(study, row, condition, protocol) for row in study.rows]
-        shown = _Format(info, column)
+        shown = ColumnFormat(info, column)
         cell = shown.cell(own)
         unit = "%" if info.unit == "share" else info.unit
         best = best_floor(study, condition, protocol)

@@ -32,7 +32,7 @@ from benchmark.records import ProtocolInfo
 from models.rendering.canny import Box
 from models.types import CROP_SIZE, Prediction
 
-Need = Literal["landmarks", "frames", "judge", "redetected", "audio"]
+Need = Literal["landmarks", "frames", "square", "judge", "redetected", "audio"]
 
 Damage = Literal[
     "lip shift",
@@ -158,6 +158,8 @@ class ClipPair:
         found: set[Need] = {"landmarks"}
         if self.predicted.frames is not None and self.truth.frames is not None:
             found.add("frames")
+            if self.truth.frames.shape[1] == self.truth.frames.shape[2]:
+                found.add("square")
         if self.judges.emotion is not None and self.neutral is not None and self.emotion is not None:
             found.add("judge")
         if self.redetected is not None:

@@ -24,7 +24,7 @@ import models
 from models.errors import NO_SPACE, StorageError
 from models.preprocess.audio import Sound, read_sound
 from models.preprocess.media import MediaError
-from models.preprocess.video import Video, write_frames
+from models.preprocess.video import Outline, Video, read_outline, write_frames
 
 MEMORY_BYTES = 3 * 2**30
 """Address space of the child; PyAV, NumPy and SoundFile map about 1 GB before they read anything."""
@@ -69,6 +69,15 @@ class Decoder:
             video = Video(**self._ask("video", path, scratch))
             shape = (video.frames, video.height, video.width, 3)
             return video, np.memmap(scratch, np.uint8, "r", shape=shape)
+
+    def outline(self, path: Path) -> Outline:
+        """What the video is: its frames at 25 fps, size and rate.
+
+        Raises:
+            MediaError: naming the file.
+        """
+        with tempfile.TemporaryFile() as scratch:
+            return Outline(**self._ask("outline", path, scratch))
 
     def close(self) -> None:
         if self._child is not None and self._owner == os.getpid():
@@ -180,6 +189,8 @@ def _answer(request: dict[str, Any], scratch: BinaryIO, progress: Any) -> dict[s
     try:
         if request["what"] == "video":
             value: dict[str, Any] = vars(write_frames(path, scratch, progress))
+        elif request["what"] == "outline":
+            value = vars(read_outline(path, progress))
         else:
             sound = read_sound(path)
             scratch.write(sound.waveform.data)

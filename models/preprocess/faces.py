@@ -59,20 +59,28 @@ class Given:
     def __call__(self, frames: np.ndarray, media: Path | None = None) -> np.ndarray:
         if media is None:
             raise ValueError("given landmarks are found by the name of the recording: pass `media`")
-        path = self.file(media)
-        try:
-            if path.suffix == ".npy":
-                rows = np.load(path, allow_pickle=False)
-            else:
-                rows = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
-            rows = np.asarray(rows, np.float32)
-        except (ValueError, EOFError) as error:
-            raise InputError(f"{path}: cannot be read as landmarks: {error}") from error
-        if rows.ndim == 2 and rows.shape[1] == 2 * POINTS:
-            rows = rows.reshape(-1, POINTS, 2)
-        if rows.shape != (len(frames), POINTS, 2):
-            raise InputError(
-                f"{path}: landmarks of shape {rows.shape}; expected {(len(frames), POINTS, 2)}, one row for "
-                "each frame at 25 fps"
-            )
-        return rows
+        return read_landmarks(self.file(media), len(frames))
+
+
+def read_landmarks(path: Path, frames: int) -> np.ndarray:
+    """Landmarks of a `.npy`, `.csv` or `.txt` file, as `Given` describes them: (frames, 68, 2) float32.
+
+    Raises:
+        InputError: the file cannot be read, or is of another shape.
+    """
+    try:
+        if path.suffix == ".npy":
+            rows = np.load(path, allow_pickle=False)
+        else:
+            rows = np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=2)
+        rows = np.asarray(rows, np.float32)
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as landmarks: {error}") from error
+    if rows.ndim == 2 and rows.shape[1] == 2 * POINTS:
+        rows = rows.reshape(-1, POINTS, 2)
+    if rows.shape != (frames, POINTS, 2):
+        raise InputError(
+            f"{path}: landmarks of shape {rows.shape}; expected {(frames, POINTS, 2)}, one row for "
+            "each frame at 25 fps"
+        )
+    return rows

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.metrics.emotion import neutral_reference, train_judge
 from benchmark.metrics.judges import Judges
-from benchmark.metrics.metric import ClipPair, Metric, info
+from benchmark.metrics.metric import ClipPair, Metric, Need, info
 from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import score_clip
@@ -132,7 +132,7 @@ def test_it_says_what_it_means(metric: Metric) -> None:
     assert metric.direction in ("lower", "higher")
     assert metric.level in ("clip", "set")
     assert metric.needs
-    assert metric.needs <= {"landmarks", "frames", "judge", "redetected", "audio"}
+    assert metric.needs <= set(get_args(Need))
     for text in (metric.label, metric.symbol, metric.source, metric.description):
         assert text.strip() == text
         assert text

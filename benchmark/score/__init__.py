@@ -1,0 +1,1 @@
+"""Scoring a folder of videos that somebody made against a folder of true ones."""

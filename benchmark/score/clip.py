@@ -1,0 +1,213 @@
+"""One pair of videos: decoded, brought into one space, and scored under every protocol that applies.
+
+Runs in worker processes. Decoded frames lie in unnamed files on disk and are mapped, so that memory does
+not grow with the length of a video.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from benchmark.metrics.landmarks import faces_found
+from benchmark.metrics.registry import metric_of
+from benchmark.metrics.score import Score
+from benchmark.metrics.scorer import frame_features, score_clip, set_protocols
+from benchmark.score.pairing import Pair, Side
+from models.errors import InputError
+from models.landmarks.alignment import apply
+from models.preprocess.decoder import shared_decoder
+from models.preprocess.facemesh import FaceMesh
+from models.preprocess.faces import FaceDetector, read_landmarks
+from models.preprocess.pipeline import crop, portrait_similarity
+from models.types import CROP_SIZE, Prediction
+
+if TYPE_CHECKING:
+    from benchmark.metrics.extractors import FrameExtractor
+
+Crop = Literal["none", "face"]
+CHUNK = 64
+"""Frames that are cropped at a time."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How pairs are scored; nothing of it depends on the machine."""
+
+    crop: Crop = "none"
+    landmarks: bool = True
+    """Whether protocols that need landmarks are computed."""
+    extractors: tuple[str, ...] = ()
+    inception_weights: Path | None = None
+    every: int = 1
+    """Every so many frames go into the scores of the whole set."""
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    name: str
+    scores: Mapping[str, Score]
+    features: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    """(n, d) of generated and reference frames, by extractor."""
+    faces: int
+    """Frames of the reference with a face; 0 where landmarks are not used."""
+
+
+def prepare(rules: Rules) -> None:
+    """Make what the rules ask for, so that missing weights are told before any work.
+
+    Raises:
+        InputError: an extractor is unknown, or its weights are missing.
+    """
+    if not rules.extractors:
+        return
+    from benchmark.metrics.extractors import ExtractorError
+
+    try:
+        found = _extractors(rules.extractors, rules.inception_weights)
+    except ExtractorError as error:
+        raise InputError(str(error)) from error
+    unused = set(found) - set(set_protocols(rules.extractors).values())
+    if unused:
+        raise InputError(f"no protocol uses the extractor {sorted(unused)[0]!r}")
+
+
+def score_pair(pair: Pair, rules: Rules, cache: Path) -> ClipResult:
+    """Every clip protocol, and the features for protocols of the set.
+
+    Args:
+        cache: folder in which detected landmarks are kept.
+
+    Raises:
+        InputError: naming the file: it cannot be decoded, is not what its container said, or shows no face.
+        ValueError: naming the clip: a protocol cannot be computed from it.
+    """
+    generated, reference = load_pair(pair, rules, cache)
+    scores = score_clip(generated, reference, clip_id=pair.name)
+    if not rules.landmarks:
+        scores = {name: s for name, s in scores.items() if "landmarks" not in metric_of(name).needs}
+    assert generated.frames is not None
+    assert reference.frames is not None
+    features = {
+        name: (
+            frame_features(generated.frames, network, every=rules.every),
+            frame_features(reference.frames, network, every=rules.every),
+        )
+        for name, network in _extractors(rules.extractors, rules.inception_weights).items()
+    }
+    found = int(np.isfinite(reference.landmarks).all((1, 2)).sum())
+    return ClipResult(pair.name, scores, features, found)
+
+
+def load_pair(pair: Pair, rules: Rules, cache: Path) -> tuple[Prediction, Prediction]:
+    """Generated and reference video as the protocols see them: frames of one size, landmarks of one crop.
+
+    Raises:
+        InputError: naming the file.
+    """
+    pictures = [_decode(side) for side in (pair.generated, pair.reference)]
+    landmarks = [_landmarks(pair, side, p, rules, cache) for side, p in _sides(pair, pictures)]
+    pictures, landmarks = ([each[: pair.frames] for each in part] for part in (pictures, landmarks))
+    height, width = pictures[1].shape[1:3]
+    if pictures[0].shape != pictures[1].shape:
+        landmarks[0] = landmarks[0] * (np.array([width, height], np.float32) / pictures[0].shape[2:0:-1])
+        pictures[0] = resized(pictures[0], width, height)
+    if rules.crop == "face":
+        matrix = portrait_similarity(landmarks[1])
+        pictures = [_cropped(each, matrix) for each in pictures]
+    else:
+        matrix = np.eye(2, 3) * (CROP_SIZE / width)
+    moved = [apply(matrix, each.astype(np.float32)) for each in landmarks]
+    return Prediction(moved[0], pictures[0]), Prediction(moved[1], pictures[1])
+
+
+def _sides(pair: Pair, pictures: Sequence[np.ndarray]) -> Iterator[tuple[Side, np.ndarray]]:
+    return zip((pair.generated, pair.reference), pictures, strict=True)
+
+
+def _decode(side: Side) -> np.ndarray:
+    _, pictures = shared_decoder().video(side.video)
+    expected = (side.outline.frames, side.outline.height, side.outline.width, 3)
+    if pictures.shape != expected:
+        raise InputError(
+            f"{side.video}: decodes to (frames, height, width, 3) {pictures.shape}, but its container says "
+            f"{expected}: it is damaged, or was written to meanwhile"
+        )
+    return pictures
+
+
+def _landmarks(pair: Pair, side: Side, pictures: np.ndarray, rules: Rules, cache: Path) -> np.ndarray:
+    """(frames, 68, 2) float32, pixels of the video."""
+    if not rules.landmarks:
+        return np.full((len(pictures), 68, 2), np.nan, np.float32)
+    if side.landmarks is not None:
+        return read_landmarks(side.landmarks, len(pictures))
+    found = detected(side.video, pictures, _detector(), cache)
+    if side is pair.reference and not faces_found(found[: pair.frames], str(side.video)).any():
+        raise InputError(f"{side.video}: no face found in any frame; the truth must show one")
+    return found
+
+
+def detected(video: Path, pictures: np.ndarray, detector: FaceDetector, cache: Path) -> np.ndarray:
+    """Landmarks that the detector finds, kept by the digest of the file and of the detector."""
+    digest = hashlib.sha256(detector.identity().encode())
+    with video.open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    kept = cache / f"{digest.hexdigest()[:32]}.npy"
+    if kept.is_file():
+        return read_landmarks(kept, len(pictures))
+    landmarks = detector(pictures, video)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=cache, suffix=".tmp", delete=False) as file:
+        np.save(file, landmarks)
+    Path(file.name).replace(kept)
+    return landmarks
+
+
+def resized(pictures: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Frames (n, height, width, 3) uint8: areas averaged where they shrink, bilinear where they grow."""
+    method = cv2.INTER_AREA if width < pictures.shape[2] else cv2.INTER_LINEAR
+    out = _on_disk((len(pictures), height, width, 3))
+    for k, picture in enumerate(pictures):
+        out[k] = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=method)
+    return out
+
+
+def _cropped(pictures: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    out = _on_disk((len(pictures), CROP_SIZE, CROP_SIZE, 3))
+    for start in range(0, len(pictures), CHUNK):
+        out[start : start + CHUNK] = crop(pictures[start : start + CHUNK], matrix, CROP_SIZE)
+    return out
+
+
+def _on_disk(shape: tuple[int, ...]) -> np.ndarray:
+    """An array in an unnamed file, which ends with it."""
+    with tempfile.TemporaryFile() as scratch:
+        return np.memmap(scratch, np.uint8, "w+", shape=shape)
+
+
+@lru_cache(maxsize=1)
+def _extractors(names: tuple[str, ...], weights: Path | None) -> Mapping[str, FrameExtractor]:
+    if not names:
+        return {}
+    # Torch is slow to import and large, and nothing else here needs it.
+    import torch
+
+    from benchmark.metrics.extractors import extractor
+
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    return {name: extractor(name, inception_weights=weights) for name in names}
+
+
+@lru_cache(maxsize=1)
+def _detector() -> FaceDetector:
+    return FaceMesh()

@@ -1,0 +1,298 @@
+"""Two folders of videos -> records, a manifest and a report, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import io
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmark.metrics.metric import info
+from benchmark.metrics.registry import METRICS
+from benchmark.metrics.score import Score
+from benchmark.records import (
+    FULL,
+    MANIFEST,
+    RECORDS,
+    WHOLE_SET,
+    CellInfo,
+    Manifest,
+    Record,
+    RowInfo,
+    write_manifest,
+    write_records,
+    write_text,
+)
+from benchmark.score.clip import ClipResult, Rules
+from benchmark.score.pairing import Allowances, FolderError, Pair, Paired, pair_folders
+from benchmark.score.work import Workers
+from models.errors import InputError, storage_faults
+from models.preprocess.decoder import Decoder
+from models.preprocess.facemesh import FaceMesh
+
+CONDITION = "paired"
+ASKED = "Every generated video beside the reference of the same name."
+REPORT, SCORES_CSV = "report.html", "scores.csv"
+DETECTION_SECONDS = 0.015
+"""Of one core for one frame, by FaceMesh."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `python -m benchmark.score` was asked for."""
+
+    generated: Path
+    reference: Path
+    out: Path
+    rules: Rules
+    allow: Allowances = field(default_factory=Allowances)
+    landmarks: Mapping[str, Path] | None = None
+    """Folder of landmark files by side; None: FaceMesh finds them."""
+    cache: Path = Path(".cache/score")
+    workers: int = 1
+    resamples: int = 200
+    allow_biased: bool = False
+    overwrite: bool = False
+
+
+class Follower(Protocol):
+    """Whoever shows how far the work is."""
+
+    def __call__(self, phase: str, done: int, total: int) -> None: ...
+
+    def say(self, message: str) -> None: ...
+
+
+def score_folders(settings: Settings, follow: Follower) -> Path:
+    """Score a folder and return its report page.
+
+    Raises:
+        FolderError: naming every file that cannot be scored.
+        InputError: a folder, a weight file or an option that cannot be used.
+        StorageError: the results cannot be written.
+    """
+    _check_out(settings)
+    identity = _detector_identity(settings)
+    paired = _pair(settings, follow)
+    follow.say(_forecast(settings, paired))
+    with Workers(settings.workers, settings.rules, settings.cache) as workers:
+        workers.prepare()
+        results = _score_clips(workers, paired.pairs, follow)
+        sets, notes = workers.score_sets(
+            results, resamples=settings.resamples, allow_biased=settings.allow_biased
+        )
+    notes = (*paired.notes, *_left_out(settings, results), *notes)
+    manifest = _manifest(settings, paired, results, sets, notes, identity)
+    records = _records(manifest, results, sets)
+    with storage_faults(f"writing {settings.out}"), _whole(settings) as fresh:
+        write_records(fresh / RECORDS, records)
+        write_manifest(fresh / MANIFEST, manifest)
+        write_text(fresh / SCORES_CSV, _csv(paired.pairs, results))
+        from reports.folder import build_folder_report
+
+        build_folder_report(fresh)
+    return settings.out / REPORT
+
+
+def _pair(settings: Settings, follow: Follower) -> Paired:
+    decoder = Decoder()
+    try:
+        return pair_folders(
+            settings.generated,
+            settings.reference,
+            decoder,
+            allow=settings.allow,
+            landmarks=settings.landmarks,
+            progress=lambda done, total: follow("checking", done, total),
+        )
+    finally:
+        decoder.close()
+
+
+def _check_out(settings: Settings) -> None:
+    out = settings.out
+    if not out.exists():
+        return
+    if not out.is_dir():
+        raise InputError(f"{out}: is a file; expected a folder for the report, or a new name")
+    ours = (out / MANIFEST).is_file() and (out / REPORT).is_file()
+    if any(out.iterdir()) and not ours:
+        raise InputError(f"{out}: has files of something else in it; set --out to a new folder")
+    if ours and not settings.overwrite:
+        raise InputError(f"{out}: holds scores already; --overwrite replaces them")
+
+
+def _detector_identity(settings: Settings) -> str:
+    """What the landmarks come from; fails before any work where the detector's files are missing."""
+    if not settings.rules.landmarks:
+        return "none"
+    return "given" if settings.landmarks is not None else FaceMesh().identity()
+
+
+def _forecast(settings: Settings, paired: Paired) -> str:
+    """What lies ahead, so that nobody waits without knowing for how long."""
+    frames = sum(pair.generated.outline.frames + pair.reference.outline.frames for pair in paired.pairs)
+    told = f"{counted(len(paired.pairs), 'pair')}, {frames} frames"
+    if not settings.rules.landmarks or settings.landmarks is not None:
+        return told
+    minutes = frames * DETECTION_SECONDS / settings.workers / 60
+    return f"{told}; FaceMesh looks at those it has not seen yet, about {minutes:.1f} minutes at most"
+
+
+def counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _score_clips(workers: Workers, pairs: Sequence[Pair], follow: Follower) -> list[ClipResult]:
+    """Results in the order of the pairs.
+
+    Raises:
+        FolderError: naming every pair that could not be scored.
+    """
+    found: dict[str, ClipResult] = {}
+    problems: dict[str, str] = {}
+    follow("scoring", 0, len(pairs))
+    for pair, outcome in workers.score(pairs):
+        if isinstance(outcome, str):
+            problems[pair.name] = outcome
+        else:
+            found[pair.name] = outcome
+        follow("scoring", len(found) + len(problems), len(pairs))
+    if problems:
+        raise FolderError([problems[name] for name in sorted(problems)])
+    return [found[pair.name] for pair in pairs]
+
+
+def _left_out(settings: Settings, results: Sequence[ClipResult]) -> Iterator[str]:
+    """Clip protocols that do not apply, in sentences."""
+    scored = set(results[0].scores).union(*(result.scores for result in results))
+    for metric in METRICS:
+        if metric.level != "clip":
+            continue
+        partly = [r.name for r in results if metric.id not in r.scores]
+        if metric.id in scored and partly:
+            yield f"{metric.label} does not apply to {len(partly)} clips, such as {partly[0]}."
+    without = [m.label for m in METRICS if m.level == "clip" and m.id not in scored]
+    if without:
+        yield f"Not scored, as they need more than is given here: {', '.join(without)}."
+    if settings.rules.crop == "none" and settings.rules.landmarks:
+        yield (
+            "Landmarks are scaled so that the frame is 256 px wide; protocols without alignment depend on "
+            "how the videos are cropped."
+        )
+
+
+def _records(
+    manifest: Manifest, results: Sequence[ClipResult], sets: Mapping[str, Score]
+) -> Iterator[Record]:
+    (method,) = manifest.methods
+    for result in results:
+        for protocol, score in result.scores.items():
+            yield _record(manifest.corpus, method, protocol, result.name, score)
+    for protocol, score in sets.items():
+        yield _record(manifest.corpus, method, protocol, WHOLE_SET, score)
+
+
+def _record(corpus: str, method: str, protocol: str, clip: str, score: Score) -> Record:
+    known = {
+        key: value
+        for key, value in asdict(score).items()
+        if key in Record.__dataclass_fields__ and value is not None
+    }
+    return Record(corpus, method, FULL, 0, CONDITION, protocol, clip, **{"value": None, **known})
+
+
+def _manifest(
+    settings: Settings,
+    paired: Paired,
+    results: Sequence[ClipResult],
+    sets: Mapping[str, Score],
+    notes: Sequence[str],
+    identity: str,
+) -> Manifest:
+    method, corpus = settings.generated.resolve().name, settings.reference.resolve().name
+    scored = set(sets).union(*(result.scores for result in results))
+    frames = sum(pair.frames for pair in paired.pairs)
+    return Manifest(
+        suite="score",
+        corpus=corpus,
+        corpus_description=f"{counted(len(results), 'clip')}, {counted(frames, 'frame')} at 25 fps.",
+        protocols={metric.id: info(metric) for metric in METRICS if metric.id in scored},
+        methods={method: RowInfo(method, "method")},
+        conditions={CONDITION: ASKED},
+        seeds=(0,),
+        clips={pair.name: _facts(pair, r) for pair, r in zip(paired.pairs, results, strict=True)},
+        cells=(CellInfo(method, FULL, 0, "done"),),
+        notes=tuple(notes),
+        provenance=_provenance(settings, identity),
+    )
+
+
+def _facts(pair: Pair, result: ClipResult) -> dict[str, Any]:
+    outline = pair.reference.outline
+    return {
+        "condition": CONDITION,
+        "frames": pair.frames,
+        "width": outline.width,
+        "height": outline.height,
+        "faces": result.faces,
+    }
+
+
+def _provenance(settings: Settings, identity: str) -> dict[str, Any]:
+    rules = asdict(replace(settings.rules, inception_weights=None))
+    weights = settings.rules.inception_weights
+    return {
+        "generated": str(settings.generated),
+        "reference": str(settings.reference),
+        "landmarks": identity,
+        "crop": rules["crop"],
+        "extractors": list(rules["extractors"]),
+        "feature_every": rules["every"],
+        "inception_weights": weights.name if weights else None,
+        "resamples": settings.resamples,
+        "allowed": asdict(settings.allow),
+        "versions": {
+            name: importlib.metadata.version(name) for name in ("evp-bench", "av", "numpy", "opencv-python")
+        },
+    }
+
+
+def _csv(pairs: Sequence[Pair], results: Sequence[ClipResult]) -> str:
+    """A line per clip: frames, frames with a face, then every clip protocol's value and coverage."""
+    scored = set().union(*(result.scores for result in results))
+    names = [metric.id for metric in METRICS if metric.id in scored]
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(["clip", "frames", "faces", *(f"{n}{s}" for n in names for s in ("", " coverage"))])
+    for pair, result in zip(pairs, results, strict=True):
+        line: list[object] = [pair.name, pair.frames, result.faces]
+        for name in names:
+            score = result.scores.get(name, Score(None, coverage=0.0))
+            line += ["" if score.value is None else repr(float(score.value)), repr(float(score.coverage))]
+        writer.writerow(line)
+    return stream.getvalue()
+
+
+@contextmanager
+def _whole(settings: Settings) -> Iterator[Path]:
+    """A folder beside `out` that takes its place at the end, unless something fails."""
+    out = settings.out.absolute()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
+        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+        fresh.mkdir()
+        yield fresh
+        if out.exists():
+            out.replace(old)
+        try:
+            fresh.replace(out)
+        except OSError:
+            if old.exists():
+                old.replace(out)
+            raise
