@@ -56,7 +56,7 @@ class ClipResult:
     name: str
     scores: Mapping[str, Score]
     features: Mapping[str, tuple[np.ndarray, np.ndarray]]
-    """(n, d) of generated and reference frames, by extractor."""
+    """(n, d) of generated and reference frames, by `Metric.features`."""
     faces: int
     """Frames of the reference with a face; 0 where landmarks are not used."""
 
@@ -75,9 +75,9 @@ def prepare(rules: Rules) -> None:
         found = _extractors(rules.extractors, rules.inception_weights)
     except ExtractorError as error:
         raise InputError(str(error)) from error
-    unused = set(found) - set(set_protocols(rules.extractors).values())
-    if unused:
-        raise InputError(f"no protocol uses the extractor {sorted(unused)[0]!r}")
+    for name in found:
+        if not set_protocols([name]):
+            raise InputError(f"no protocol uses the extractor {name!r}")
 
 
 def score_pair(pair: Pair, rules: Rules, cache: Path) -> ClipResult:
@@ -94,17 +94,15 @@ def score_pair(pair: Pair, rules: Rules, cache: Path) -> ClipResult:
     scores = score_clip(generated, reference, clip_id=pair.name)
     if not rules.landmarks:
         scores = {name: s for name, s in scores.items() if "landmarks" not in metric_of(name).needs}
-    assert generated.frames is not None
-    assert reference.frames is not None
-    features = {
-        name: (
-            frame_features(generated.frames, network, every=rules.every),
-            frame_features(reference.frames, network, every=rules.every),
-        )
-        for name, network in _extractors(rules.extractors, rules.inception_weights).items()
-    }
+    networks = _extractors(rules.extractors, rules.inception_weights)
+    features = [
+        frame_features(frames, networks, every=rules.every)
+        for frames in (generated.frames, reference.frames)
+        if frames is not None
+    ]
     found = int(np.isfinite(reference.landmarks).all((1, 2)).sum())
-    return ClipResult(pair.name, scores, features, found)
+    both = {name: (features[0][name], features[1][name]) for name in features[1]}
+    return ClipResult(pair.name, scores, both, found)
 
 
 def load_pair(pair: Pair, rules: Rules, cache: Path) -> tuple[Prediction, Prediction]:

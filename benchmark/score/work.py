@@ -71,8 +71,8 @@ class Workers:
     ) -> tuple[dict[str, Score], list[str]]:
         """Scores of the whole set by protocol, and sentences on those that are refused."""
         asked: dict[str, Future[Score | str]] = {}
-        for protocol, network in set_protocols(self._rules.extractors).items():
-            generated, reference = zip(*(result.features[network] for result in results), strict=True)
+        for protocol, features in set_protocols(self._rules.extractors).items():
+            generated, reference = zip(*(result.features[features] for result in results), strict=True)
             asked[protocol] = self._pool.submit(
                 _set_scored, protocol, generated, reference, resamples, allow_biased
             )

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from benchmark.metrics.extractors import DEFAULT_EXTRACTOR
 from benchmark.metrics.scorer import frame_features, score_clip
 from benchmark.score.clip import Rules, detected, load_pair, prepare, score_pair
 from benchmark.score.pairing import Allowances, Pair, pair_folders
@@ -77,11 +78,14 @@ def test_features_are_those_of_the_frames(tmp_path: Path) -> None:
 
     pair = make(tmp_path, width=80)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmark.score.clip._extractors", lambda names, weights: {"means": Means()})
+        networks = {DEFAULT_EXTRACTOR: Means()}
+        patch.setattr("benchmark.score.clip._extractors", lambda names, weights: networks)
         result = score_pair(pair, Rules(every=2), tmp_path / "cache")
-    for side, frames in zip(result.features["means"], decoded(pair), strict=True):
-        np.testing.assert_array_equal(side, frame_features(frames, Means(), every=2))
-        assert len(side) == 4
+    for place, frames in enumerate(decoded(pair)):
+        expected = frame_features(frames, networks, every=2)
+        assert set(result.features) == set(expected)
+        for name, features in expected.items():
+            np.testing.assert_array_equal(result.features[name][place], features)
 
 
 def test_the_longer_side_loses_its_end(tmp_path: Path) -> None:
