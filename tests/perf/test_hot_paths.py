@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.metrics.image import psnr, ssim
 from models.audio.dtw import dtw_path
 from models.audio.features import WindowBank
 from models.audio.mfcc import mfcc
@@ -31,18 +30,6 @@ def test_dtw_of_400_by_500_rows(benchmark, rng) -> None:
     first, second = rng.normal(size=(400, 13)), rng.normal(size=(500, 13))
     path = benchmark(dtw_path, first, second)
     assert (path.first[-1], path.second[-1]) == (399, 499)
-
-
-def test_ssim_of_a_clip(benchmark, rng) -> None:
-    frames = rng.integers(0, 256, (25, 256, 256, 3), dtype=np.uint8)
-    other = rng.integers(0, 256, frames.shape, dtype=np.uint8)
-    assert benchmark(lambda: ssim(frames, other, clip="noise")).value < 0.1
-
-
-def test_psnr_of_a_clip(benchmark, rng) -> None:
-    frames = rng.integers(0, 256, (25, 256, 256, 3), dtype=np.uint8)
-    other = rng.integers(0, 256, frames.shape, dtype=np.uint8)
-    assert benchmark(lambda: psnr(frames, other, clip="noise")).value == pytest.approx(7.8, abs=0.2)
 
 
 def test_fit_of_1000_frames(benchmark, rng) -> None:

@@ -1,12 +1,10 @@
 """Whole steps of the paper's networks against straightforward implementations: pytest --benchmark-only.
 
-Contenders take turns in one thread and are timed in CPU seconds, so that a busy machine slows both alike;
-ratios are of medians. Each comparison also asserts that both compute the same.
+Ratios are of medians. Each comparison also asserts that both compute the same.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,12 +23,10 @@ from models.losses import distance_named
 from models.optimisation import BETAS, adam
 from tests import paper_scale
 from tests.parity.released_step import released_step
+from tests.perf.contest import in_cpu_seconds, times_faster
 
 EMOTIONS, BATCH = 8, 16
-ROUNDS = 5
 Terms = Callable[[Disentangler], dict[str, Tensor]]
-
-in_cpu_seconds = pytest.mark.benchmark(timer=time.process_time)
 
 
 @pytest.fixture(autouse=True)
@@ -39,27 +35,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-def times_faster(
-    benchmark: Any, ours: Callable[[], Any], other: Callable[[], Any], rounds: int = ROUNDS
-) -> float:
-    """How many times as long the other takes; both run in turn, after a round that doesn't count."""
-    seconds: list[float] = []
-
-    def run_other() -> None:
-        start = time.process_time()
-        other()
-        seconds.append(time.process_time() - start)
-
-    benchmark.pedantic(ours, setup=run_other, rounds=rounds, warmup_rounds=1)
-    median = float(np.median(seconds[1:]))
-    ratio = median / benchmark.stats.stats.median
-    benchmark.extra_info |= {"other_median_seconds": median, "times_faster": ratio}
-    print(
-        f"\n{benchmark.name}: {benchmark.stats.stats.median:.4g} s against {median:.4g} s, {ratio:.2f} times"
-    )
-    return ratio
 
 
 def speech(seconds: float) -> np.ndarray:
