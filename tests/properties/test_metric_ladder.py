@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark.metrics.frechet import frechet_distance
-from benchmark.metrics.image import psnr, ssim
+from benchmark.metrics.image import luma_of, psnr, ssim
 from benchmark.metrics.landmarks import align_pair, landmark_distance, landmark_velocity_distance
+from benchmark.metrics.legacy_images import psnr_uint8_wrap, ssim_uniform, ssim_zero_padded
 
 many = settings(
     max_examples=500, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -124,13 +125,23 @@ def picture(seed: int) -> np.ndarray:
 @given(seed=seeds)
 def test_images_are_symmetric_and_know_no_sides_or_channels(seed: int) -> None:
     first, second = picture(seed), picture(seed + 1)
-    for metric in (ssim, psnr):
+    for metric in (ssim, ssim_uniform, ssim_zero_padded, psnr):
         expected = metric(first, second).value
         assert metric(second, first).value == pytest.approx(expected, rel=1e-12)
         for view in (lambda x: x[:, ::-1], lambda x: x[:, :, ::-1], lambda x: x[..., ::-1]):
             assert metric(view(first), view(second)).value == pytest.approx(expected, rel=1e-9, abs=1e-12)
-    assert ssim(first, first).value == pytest.approx(1, abs=1e-12)
-    assert -1 <= ssim(first, second).value <= 1  # pyright: ignore
+    for metric in (ssim, ssim_uniform, ssim_zero_padded):
+        assert metric(first, first).value == pytest.approx(1, abs=1e-12)
+        assert -1 <= metric(first, second).value <= 1  # pyright: ignore
+
+
+@many
+@given(seed=seeds)
+def test_wrapped_psnr_does_not_know_white_from_grey(seed: int) -> None:
+    """(d + 128)^2 is d^2 modulo 256, and so is (-d)^2: half of all grey levels are no error."""
+    first, second = luma_of(picture(seed)), luma_of(picture(seed + 1))
+    expected = psnr_uint8_wrap(first, second)
+    assert psnr_uint8_wrap(second, first) == psnr_uint8_wrap(first + 128, second) == expected
 
 
 @many
