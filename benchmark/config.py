@@ -85,6 +85,7 @@ class Settings:
     film: Mapping[str, Any]
     items: Mapping[str, Any]
     metrics: Mapping[str, Any]
+    probes: Mapping[str, Any]
     tracking: Mapping[str, Any]
     out: Path
     run_directory: Path
@@ -270,6 +271,7 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
         film=_resolved(cfg, "film"),
         items=_resolved(cfg, "items"),
         metrics=_metrics(cfg),
+        probes=_probes(cfg),
         tracking=_tracking(cfg),
         out=out,
         run_directory=out / plain_name(run, "run"),
@@ -394,6 +396,19 @@ def _metric_keys(
     redetect: Literal["facemesh"] | None,
 ) -> None:
     """The keys of `metrics` and their types."""
+
+
+def _probes(cfg: DictConfig) -> dict[str, Any]:
+    probes = _resolved(cfg, "probes")
+    check_arguments(_probe_keys, probes, "probes")
+    for key, least in (("clips", 0), ("frame_every", 1)):
+        if probes[key] < least:
+            raise ConfigError(f"probes.{key}: expected {least} or more, got {probes[key]}")
+    return probes
+
+
+def _probe_keys(clips: int, frame_every: int) -> None:
+    """The keys of `probes` and their types."""
 
 
 def _checkpoint_seconds(cfg: DictConfig) -> float:

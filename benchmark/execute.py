@@ -204,7 +204,8 @@ def failed_cells(plan: Plan, outcome: Outcome) -> dict[str, str]:
     """Cell name -> reason."""
     found: dict[str, str] = {}
     for cell in plan.cells:
-        reason = outcome.reason(cell.score, plan.jobs)
-        if reason is not None:
-            found[cell.name] = reason
+        for key in (cell.score, cell.probe):
+            reason = outcome.reason(key, plan.jobs) if key is not None else None
+            if reason is not None:
+                found.setdefault(cell.name, reason)
     return found

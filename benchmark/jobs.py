@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import scoring
+from benchmark import probing, scoring
 from benchmark.config import instantiate
 from benchmark.data.corpus import CorpusError
 from benchmark.data.items import Item, to_request
+from benchmark.data.parametric import Parametric
 from benchmark.errors import Interrupted, UnusableInput
 from benchmark.plan import Job
 from benchmark.study import Study
@@ -269,10 +270,24 @@ def _checked(predicted: Prediction, request: Request, item: Item, row: str) -> P
     return replace(predicted, frames=np.ascontiguousarray(frames))
 
 
+def _probe(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
+    study = around.study
+    assert isinstance(study.corpus, Parametric)
+    every = study.config.probes["frame_every"]
+    facts = probing.Facts.of(study.corpus, study.probe_clips, study.split.test, every)
+    embed = probing.reference
+    if "config" in job.payload:
+        method: Method = instantiate(job.payload["config"], "method")
+        embed = method.embedder(inputs, torch.device(study.config.device))
+    with torch.inference_mode():
+        probing.probe(facts, embed, folder.output, around.progress)
+
+
 WORK: Mapping[str, Callable[[Job, StageFolder, Mapping[str, Path], Surroundings], None]] = {
     "stage": _stage,
     "judge": _train_judge,
     "truth": _truth,
     "predict": _predict,
     "score": _score,
+    "probe": _probe,
 }

@@ -2,6 +2,7 @@
 
 prepare -> the stages of a method -> predict -> score -> mirror
         -> judge ──────> truth ───────────────^
+        the stages that embed -> probe
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 from benchmark.ablations import ablation
 from benchmark.config import MethodConfig, Settings, config_id, instantiate, plain_name
 from benchmark.errors import ConfigError
+from benchmark.probing import VERSION as PROBE_VERSION
 from benchmark.records import FULL
 from benchmark.study import Study, numerics_fingerprint
 from benchmark.training.stage_cache import StageFolder, contents_digest, digest_of, stage_id
@@ -35,7 +37,7 @@ class Job:
 
     key: str
     kind: str
-    """prepare, stage, judge, truth, predict, score or mirror."""
+    """prepare, stage, judge, truth, predict, score, probe or mirror."""
     name: str
     """What it is called in the display, in estimates and, if it has one, in its folder's name."""
     id: str = ""
@@ -76,6 +78,8 @@ class Cell:
     """Key of the job whose folder holds the scores."""
     media: str
     """Key of the job whose folder holds the videos."""
+    probe: str | None = None
+    """Key of the job whose folder says what its embeddings hold; None for a method without any."""
 
     @property
     def name(self) -> str:
@@ -91,6 +95,8 @@ class Plan:
     numerics: str
     truth: str
     """Key of the job that knows what the truth scores."""
+    reference: str | None = None
+    """Key of the job that probed what embeddings are compared with; None where nothing is probed."""
 
 
 def make_plan(settings: Settings, study: Study) -> Plan:
@@ -110,6 +116,7 @@ def make_plan(settings: Settings, study: Study) -> Plan:
         (*study.split.notes, *notes),
         builder.numerics,
         builder.truth().key,
+        builder.reference([cell.probe for cell in cells]),
     )
 
 
@@ -177,7 +184,8 @@ class _Builder:
         for part, clips in (
             ("training", (*split.train, *split.validation)),
             ("judge", split.judge_train),
-            ("test", study.clips),
+            ("test", [c for i in study.items for c in (i.audio, i.emotion, i.target, i.truth)]),
+            ("probes", study.clips),
         ):
             self._prepare(part, clips)
 
@@ -236,7 +244,10 @@ class _Builder:
             seen.append(self.study.pretraining_id)
         run_id = config_id(variant.method.config, seed, *seen)
         ids = {name: job.id for name, job in stages.items()} | {"predict": predict.id, "score": score.id}
-        return Cell(variant, seed, run_id, ids, score.key, predict.key)
+        probe = self._probe(variant, stages)
+        if probe is not None:
+            ids["probe"] = probe.id
+        return Cell(variant, seed, run_id, ids, score.key, predict.key, probe and probe.key)
 
     def _stages(self, variant: Variant, seed: int) -> dict[str, Job]:
         """The method's stages, upstream before downstream."""
@@ -296,6 +307,32 @@ class _Builder:
             seed=None,
             prepared=self._preparing((*clips, *split.train, *split.validation)),
             payload={"config": dict(config), "row": variant.row},
+        )
+
+    def _probe(self, variant: Variant, stages: Mapping[str, Job]) -> Job | None:
+        read = variant.built.embedding_stages
+        if not read or not self.study.probe_clips:
+            return None
+        config = variant.method.config
+        upstream = {name: stages[name] for name in read}
+        return self._probing(config["_target_"], upstream, {"config": dict(config), "row": variant.row})
+
+    def reference(self, probes: Iterable[str | None]) -> str | None:
+        """The job that the probes of some cells are compared with, if there are any."""
+        return self._probing("benchmark.probing.reference", {}, {}).key if any(probes) else None
+
+    def _probing(self, target: str, upstream: Mapping[str, Job], payload: Mapping[str, Any]) -> Job:
+        return self._folder_job(
+            "probe",
+            "probe",
+            config={},
+            target=target,
+            version=PROBE_VERSION,
+            upstream=upstream,
+            data=self.study.probe_id,
+            seed=None,
+            prepared=self._preparing((*self.study.probe_clips, *self.study.split.test)),
+            payload=payload,
         )
 
     def judge(self) -> Job | None:
@@ -366,13 +403,19 @@ def _chunks(clips: Sequence[Clip]) -> list[list[Clip]]:
     return chunks
 
 
+def result_jobs(plan: Plan) -> list[str]:
+    """Keys of the jobs whose folders go into records and manifest."""
+    wanted = [key for cell in plan.cells for key in (cell.score, cell.probe)]
+    return [key for key in (*wanted, plan.truth, plan.reference) if key is not None]
+
+
 def needed_jobs(plan: Plan, stages: Path) -> list[Job]:
     """What has to be done, upstream before downstream: nothing that is there, nothing that only feeds it."""
     wanted: set[str] = set()
 
     def suspect(job: Job, folder: StageFolder) -> bool:
         # Scores go into the records without a job that would look at their digests.
-        return job.kind in ("score", "truth") and folder.damage() is not None
+        return job.kind in ("score", "truth", "probe") and folder.damage() is not None
 
     def want(key: str) -> None:
         job = plan.jobs[key]
@@ -383,7 +426,6 @@ def needed_jobs(plan: Plan, stages: Path) -> list[Job]:
         for need in job.needs:
             want(need)
 
-    for cell in plan.cells:
-        want(cell.score)
-    want(plan.truth)
+    for key in result_jobs(plan):
+        want(key)
     return [job for key, job in plan.jobs.items() if key in wanted]

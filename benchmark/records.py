@@ -22,7 +22,9 @@ FULL = "full"
 """The ablation name of an unablated method."""
 WHOLE_SET = "*"
 """The clip name of a score that belongs to all clips together, such as a Fréchet distance."""
-RECORDS, MANIFEST = "records.jsonl", "manifest.json"
+RECORDS, MANIFEST, PROBES = "records.jsonl", "manifest.json", "probes.jsonl"
+REFERENCE = "reference"
+"""The method name of what embeddings are compared with: features that nothing has disentangled."""
 
 
 class RecordsError(Exception):
@@ -58,6 +60,32 @@ class Record:
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):
             raise RecordsError(f"{self.protocol} of {self.method}/{self.clip} is {self.value}: not a score")
+
+
+@dataclass(frozen=True, order=True)
+class ProbeRecord:
+    """What one measure says of a factor in an embedding, for one sentence.
+
+    A measure needs many sentences at once: `value` is the sentence's jackknife pseudo-value, whose mean over
+    sentences is the measure of all.
+    """
+
+    corpus: str
+    method: str
+    ablation: str
+    seed: int
+    embedding: str
+    """Its name, or several joined by "+" for a measure of all of them together."""
+    factor: str
+    measure: str
+    sentence: str
+    value: float = field(compare=False)
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.value):
+            raise RecordsError(
+                f"{self.measure} of {self.factor} in {self.method}/{self.embedding} is {self.value}"
+            )
 
 
 @dataclass(frozen=True)
@@ -144,6 +172,8 @@ class Manifest:
     """Protocol of a whole set -> condition -> what real clips score against other real clips."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """Versions, numerics fingerprint, corpus identity, split sizes, command."""
+    probes: Mapping[str, Any] = field(default_factory=dict)
+    """What embeddings were probed with: clips, sentences, speakers, factors; empty where none was."""
     media: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Test item id -> {"truth" or "method/ablation/seed": mp4 path relative to the manifest}."""
     schema: int = SCHEMA
@@ -200,6 +230,38 @@ def read_records(path: Path) -> list[Record]:
         except (ValueError, TypeError) as error:
             raise RecordsError(f"{path}:{number} is not a record: {error}") from error
     return records
+
+
+def write_probes(path: Path, probes: Iterable[ProbeRecord]) -> None:
+    """As `write_records`; without any, no file is left.
+
+    Raises:
+        RecordsError: two rows share a key.
+    """
+    rows = sorted(probes)
+    for before, after in itertools.pairwise(rows):
+        if before == after:
+            raise RecordsError(f"two probes share the key {before}")
+    if rows:
+        write_text(path, "".join(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows))
+    else:
+        path.unlink(missing_ok=True)
+
+
+def read_probes(path: Path) -> list[ProbeRecord]:
+    """
+    Raises:
+        RecordsError: the file is missing or a line is not a probe; the message names the line.
+    """
+    if not path.is_file():
+        raise RecordsError(f"no probes at {path}, of which the manifest tells: run the suite again")
+    probes = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            probes.append(ProbeRecord(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise RecordsError(f"{path}:{number} is not a probe: {error}") from error
+    return probes
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -20,16 +20,22 @@ from benchmark.data.items import CONDITIONS, Item
 from benchmark.metrics.metric import info
 from benchmark.metrics.registry import METRICS
 from benchmark.plan import Cell, Job, Plan
+from benchmark.probing import FILE as PROBED
 from benchmark.records import (
+    FULL,
     MANIFEST,
+    PROBES,
     RECORDS,
+    REFERENCE,
     CellInfo,
     Floor,
     Manifest,
+    ProbeRecord,
     Record,
     RowInfo,
     read_records,
     write_manifest,
+    write_probes,
     write_records,
     write_text,
 )
@@ -101,9 +107,33 @@ def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> 
     floors, left_out = _floors(settings, plan)
     notes += left_out
     directory = settings.run_directory
+    write_probes(directory / PROBES, probe_records(settings, plan, failed))
     write_records(directory / RECORDS, records)
     manifest = _manifest(settings, plan, failed, tuple(dict.fromkeys(notes)), confusion, records, floors)
     write_manifest(directory / MANIFEST, manifest)
+
+
+def probe_records(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> list[ProbeRecord]:
+    """What was read from the embeddings of all cells, and from the reference."""
+    probed = [(c.variant.method.name, c.variant.ablation, c.seed, c.probe, c.name) for c in plan.cells]
+    if plan.reference is not None:
+        probed.append((REFERENCE, FULL, 0, plan.reference, ""))
+    records = []
+    for method, ablation, seed, key, cell in probed:
+        if key is None or cell in failed:
+            continue
+        rows = _probed(settings, plan, key)["rows"]
+        records += [ProbeRecord(plan.study.corpus.name, method, ablation, seed, **row) for row in rows]
+    return records
+
+
+def _probed(settings: Settings, plan: Plan, key: str) -> dict[str, Any]:
+    path = folder_of(settings, plan, key).path / PROBED
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"rows": [], "about": {}}
+
+
+def _probes_about(settings: Settings, plan: Plan) -> dict[str, Any]:
+    return {} if plan.reference is None else _probed(settings, plan, plan.reference)["about"]
 
 
 def _add_confusion(confusion: dict[str, Any], cell: Cell, judged: Mapping[str, Any]) -> None:
@@ -144,6 +174,7 @@ def _manifest(
         judges=_judges(settings, plan, confusion),
         floors=floors,
         provenance=_provenance(settings, plan),
+        probes=_probes_about(settings, plan),
         media=_media(settings, plan, failed),
     )
 
@@ -346,7 +377,8 @@ def report(directory: Path) -> Path:
         for p in sorted(root.rglob("*"))
         if p.suffix in (".py", ".html", ".css", ".js", ".j2", ".tex")
     }
-    now = digest_of([file_digest(directory / RECORDS), file_digest(directory / MANIFEST), code])
+    read = [directory / name for name in (RECORDS, MANIFEST, PROBES)]
+    now = digest_of([[file_digest(path) for path in read if path.is_file()], code])
     page, marker = directory / "report" / "index.html", directory / BUILT_FROM
     if page.is_file() and marker.is_file() and marker.read_text().strip() == now:
         return page

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from benchmark.data.corpus import Corpus, CorpusError, Split, split_corpus
 from benchmark.data.items import Item, build_items, clips_to_prepare, film
 from benchmark.data.views import SubjectData
 from benchmark.errors import ConfigError
+from benchmark.probing import probe_clips
 from benchmark.training.stage_cache import digest_of
 from models.types import Clip
 
@@ -31,6 +32,7 @@ class StudyConfig:
     device: str
     pretraining: Mapping[str, Any] | None = None
     """The corpus that content encoders are pre-trained on, if there is one."""
+    probes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings) -> StudyConfig:
@@ -43,6 +45,7 @@ class StudyConfig:
             settings.metrics,
             settings.device,
             settings.pretraining,
+            settings.probes,
         )
 
 
@@ -98,7 +101,17 @@ class Study:
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
-        return clips_to_prepare(self.split, self.items)
+        asked = clips_to_prepare(self.split, self.items)
+        known = {clip.id for clip in asked}
+        probed = {c.id: c for c in (*self.probe_clips, *self.split.test)} if self.probe_clips else {}
+        return (*asked, *(replace(c, filmed=False) for i, c in probed.items() if i not in known))
+
+    @cached_property
+    def probe_clips(self) -> tuple[Clip, ...]:
+        """What embeddings are probed with; none on a corpus that doesn't know what it says when."""
+        if not self.config.probes:
+            return ()
+        return probe_clips(self.corpus, self.split, **self.config.probes)
 
     @property
     def judged(self) -> bool:
@@ -133,6 +146,11 @@ class Study:
     def judge_id(self) -> str:
         clips = [c.id for c in (*self.split.judge_train, *self.split.train)]
         return digest_of({"corpus": self.corpus_id, "emotions": list(self.data.emotions), "clips": clips})
+
+    @cached_property
+    def probe_id(self) -> str:
+        clips = [[clip.id for clip in part] for part in (self.probe_clips, self.split.test)]
+        return digest_of({"corpus": self.corpus_id, "clips": clips, "probes": dict(self.config.probes)})
 
     @cached_property
     def items_id(self) -> str:

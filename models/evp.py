@@ -45,10 +45,10 @@ from models.landmarks.predictor import LandmarkPredictor, still
 from models.landmarks.silence import RULES
 from models.landmarks.stage import LandmarksStage
 from models.landmarks.topology import to_68
-from models.method import Method, Predictor, Stage, TrainingData
+from models.method import Embedder, Method, Predictor, Stage, TrainingData
 from models.rendering.renderer import Renderer
 from models.rendering.stage import RendererStage
-from models.types import Prediction, Request
+from models.types import Clip, Prediction, Request
 
 
 class EVP(Method):
@@ -141,6 +141,24 @@ class EVP(Method):
             return Prediction(landmarks, renderer.render(landmarks, request.target))
 
         return predict
+
+    @property
+    def embedding_stages(self) -> tuple[str, ...]:
+        """Logits that were computed elsewhere exist for the study's own clips only, so nothing is embedded
+        from these."""
+        return () if self._precomputed else ("landmarks",)
+
+    def embedder(self, inputs: Mapping[str, Path], device: torch.device) -> Embedder:
+        """The embeddings that landmarks are predicted from, before the emotion's are pooled over time."""
+        speak = LandmarkPredictor.load(inputs["landmarks"], device)
+
+        def embed(clip: Clip) -> Mapping[str, np.ndarray]:
+            content = speak.encode_content(clip.waveform).cpu().numpy()
+            if not speak.use_emotion:
+                return {"content": content}
+            return {"content": content, "emotion": speak.encode_emotion(clip.waveform)}
+
+        return embed
 
     def still_face(
         self,

@@ -156,6 +156,9 @@ class Stage(ABC):
 
 
 Predictor = Callable[[Request], Prediction]
+Embedder = Callable[[Clip], Mapping[str, np.ndarray]]
+"""Clip -> (frames, dim) float32 embeddings of its speech by name, one row for each video frame: "content" is
+what should hold what is said, "emotion" what should hold how it is felt. It reads the clip's sound alone."""
 
 
 class Method(ABC):
@@ -177,3 +180,15 @@ class Method(ABC):
 
         It must be deterministic: the same request gets the same bits.
         """
+
+    @property
+    def embedding_stages(self) -> tuple[str, ...]:
+        """The stages that `embedder` reads; empty for a method that embeds nothing."""
+        return ()
+
+    def embedder(self, inputs: Mapping[str, Path], device: torch.device) -> Embedder:
+        """Load what `embedding_stages` left in `inputs`, and return the function that embeds speech.
+
+        Deterministic, as `predictor`. Only for a method whose `embedding_stages` are not empty.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no embeddings")

@@ -130,7 +130,8 @@ class Objective:
                 f"{cell.variant.label} has no stage {stage!r} here: there are {', '.join(cell.stages)}"
             )
         job = plan.jobs[f"{stage}-{cell.stages[stage]}"]
-        return Planned(replace(plan, cells=(replace(cell, score=job.key),), truth=job.key), job)
+        only = replace(cell, score=job.key, probe=None)
+        return Planned(replace(plan, cells=(only,), truth=job.key, reference=None), job)
 
     def _settings(self, overrides: Sequence[str]) -> Settings:
         return load([*self._shared, *overrides], self._search_path)

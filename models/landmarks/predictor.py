@@ -122,6 +122,10 @@ class LandmarkPredictor:
         return encode(self.network.emotion, self._windows(waveform)).mean(0).cpu().numpy()
 
     @torch.inference_mode()
+    def encode_emotion(self, waveform: np.ndarray) -> Float32[np.ndarray, "time emotion"]:
+        return encode(self.network.emotion, self._windows(waveform)).cpu().numpy()
+
+    @torch.inference_mode()
     def encode_content(
         self, waveform: np.ndarray, logits: np.ndarray | None = None
     ) -> Float[Tensor, "time content"]:
