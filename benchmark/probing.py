@@ -1,9 +1,9 @@
 """Which clips embeddings are probed with, for which factors, and what a probing leaves behind.
 
 The clips are held-out sentences, said by every speaker of the corpus in many emotions and intensities:
-neither the method nor, on the sentence that it is read on, the probe has trained on them. The method knows one
-of the speakers, so the emotion is also read among the subject's own test clips alone. Only a corpus with a
-parametric face knows what is said when, so others have no probes.
+neither the method nor, on the sentence that it is read on, the probe has trained on them. The method knows
+one of the speakers, so the emotion is also read among the subject's own test clips alone. Only a corpus with
+a parametric face knows what is said when, so others have no probes.
 
 A method that embeds nothing is not probed. The reference is the MFCC window that EVP's encoders hear: nothing
 has been taken from it. The control is the same probe on permuted labels: it must sit at chance.

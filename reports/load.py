@@ -6,7 +6,7 @@ here, once, and the tables can trust their input. A FAILED cell is not a hole: i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,14 +16,18 @@ import pandas as pd
 from benchmark.records import (
     FULL,
     MANIFEST,
+    PROBES,
     RECORDS,
+    REFERENCE,
     WHOLE_SET,
     CellInfo,
     Manifest,
+    ProbeRecord,
     Record,
     RecordsError,
     RowInfo,
     read_manifest,
+    read_probes,
     read_records,
 )
 
@@ -42,6 +46,8 @@ class Study:
     """One line per record of a done cell: the record's fields, and `row`, `sentence`, `emotion`."""
     failed: Mapping[str, tuple[CellInfo, ...]]
     """Failed cells by row."""
+    probes: tuple[ProbeRecord, ...] = ()
+    """What was read from the embeddings of done cells, and from the reference."""
 
     @property
     def rows(self) -> Mapping[str, RowInfo]:
@@ -115,7 +121,27 @@ def load_study(directory: Path) -> Study:
         if cell.status != "done":
             key = row_key(cell.method, cell.ablation)
             failed[key] = (*failed.get(key, ()), cell)
-    return Study(directory, manifest, scores, failed)
+    return Study(directory, manifest, scores, failed, _probes(directory, manifest, done))
+
+
+def _probes(directory: Path, manifest: Manifest, done: Set[tuple[str, str, int]]) -> tuple[ProbeRecord, ...]:
+    """Those that the manifest tells of; every row that has any has them for all its seeds and sentences."""
+    if not manifest.probes:
+        return ()
+    probes = read_probes(directory / PROBES)
+    of_cell: dict[tuple[str, str, int], set[tuple[str, str, str, str]]] = {}
+    for p in probes:
+        cell = (p.method, p.ablation, p.seed)
+        if p.corpus != manifest.corpus or (cell not in done and p.method != REFERENCE):
+            raise RecordsError(f"a probe is of {p.corpus}, {cell}, which the manifest does not know as done")
+        of_cell.setdefault(cell, set()).add((p.embedding, p.factor, p.measure, p.sentence))
+    for (method, ablation, seed), found in of_cell.items():
+        seeds = {s for m, a, s in done if (m, a) == (method, ablation)} or {seed}
+        if any(of_cell.get((method, ablation, other)) != found for other in seeds):
+            raise RecordsError(
+                f"the probes of {row_key(method, ablation)} differ by seed; run the suite again"
+            )
+    return tuple(probes)
 
 
 def _frame(records: Iterable[Record], manifest: Manifest) -> pd.DataFrame:

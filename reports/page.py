@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.records import RecordsError
-from reports import stats
+from reports import disentanglement, stats
 from reports.families import verdict
 from reports.figures import Drawing, scoped
 from reports.load import Study, row_key
@@ -66,7 +66,10 @@ def render_page(study: Study, tables: tuple[Table, ...], drawings: tuple[Drawing
         missing=missing,
         failures={row: failure(study, row) for row in study.failed},
         cells=[(row_key(c.method, c.ablation), c) for c in study.manifest.cells],
-        run_anchor={row: f"run-{place}" for place, row in enumerate(study.rows)},
+        run_anchor={row: f"run-{place}" for place, row in enumerate(study.rows)}
+        | dict.fromkeys(disentanglement.EXTRA_ROWS, disentanglement.ANCHOR),
+        probes=[t for t in tables if t.name.startswith("probes-")],
+        probes_explained=disentanglement.EXPLANATION,
         player_anchor={player["id"]: place for place, player in enumerate(players)},
         heading=heading,
         intervals=(stats.__doc__ or "").strip().split("\n\n")[1:],

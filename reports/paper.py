@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from benchmark.records import RecordsError, write_text
+from reports.disentanglement import probe_tables
 from reports.figures import all_figures
 from reports.formats import to_csv, to_latex, to_markdown
 from reports.load import load_study
@@ -44,7 +45,7 @@ def build_report(run_directory: Path) -> Path:
     for paths in study.manifest.media.values():
         for path in paths.values():
             media_file(run_directory, path)
-    tables, drawings = all_tables(study), all_figures(study)
+    tables, drawings = (*all_tables(study), *probe_tables(study)), all_figures(study)
     page = render_page(study, tables, drawings)
     fresh = run_directory / ".report.new"
     shutil.rmtree(fresh, ignore_errors=True)

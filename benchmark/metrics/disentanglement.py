@@ -17,9 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import pairwise_distances
 from sklearn.neighbors import NearestNeighbors
@@ -30,7 +33,7 @@ FOLDS = 4
 REGULARISATION = 1.0
 """Inverse strength C of the linear probe's L2 penalty, for embeddings whose mean squared norm is 1."""
 ITERATIONS = 200
-NEIGHBOURS = 15
+NEIGHBOURS = 5
 BINS = 20
 """Equal bins between the least and the greatest value of a dimension, as in Locatello et al."""
 
@@ -57,13 +60,27 @@ class Readout:
         return self._mean_over_classes(right.astype(float), chosen)
 
     def information(self, chosen: np.ndarray | None = None) -> float:
-        """Share of the factor's entropy that the probe takes away, classes equally frequent; at least 0.
+        """Share of the factor's entropy that the probe takes away, classes equally frequent.
 
-        1 minus the cross-entropy over log(classes): a lower bound of the normalised mutual information.
+        1 minus the cross-entropy over log(classes): a lower bound of the normalised mutual information. A
+        probe of few units is too sure of itself, so its log-probabilities are scaled by the one factor that
+        fits all the answers best; that of a probe that knows nothing is 0.
         """
-        own = self.probabilities[np.arange(len(self.labels)), self.labels]
-        surprise = -np.log(np.maximum(own, 1e-12))
-        return max(0.0, 1 - self._mean_over_classes(surprise, chosen) / np.log(len(self.classes)))
+        surprise = self._surprise(self._confidence)
+        return 1 - self._mean_over_classes(surprise, chosen) / np.log(len(self.classes))
+
+    @cached_property
+    def _confidence(self) -> float:
+        def cross_entropy(scale: float) -> float:
+            return self._mean_over_classes(self._surprise(scale), None)
+
+        return minimize_scalar(cross_entropy, bounds=(0.0, 20.0), method="bounded").x  # type: ignore[attr-defined]
+
+    def _surprise(self, scale: float) -> np.ndarray:
+        """(units,) -log of the true class's probability, log-probabilities multiplied by `scale`."""
+        logits = scale * np.log(np.maximum(self.probabilities, 1e-12))
+        own = logits[np.arange(len(self.labels)), self.labels]
+        return logsumexp(logits, axis=1) - own
 
     def _mean_over_classes(self, values: np.ndarray, chosen: np.ndarray | None) -> float:
         kept = slice(None) if chosen is None else chosen
