@@ -220,7 +220,7 @@ class Metric:
     """The value of a perfect prediction; None where it has none (PSNR leaves identical frames out)."""
     sees: frozenset[Damage] = frozenset()
     """Damages under which a larger dose scores strictly worse. What is neither here nor in `blind_to` may
-    move the value, but not in proportion."""
+    move the value, but not in proportion. Every protocol of clips names something here or there."""
     blind_to: frozenset[Damage] = frozenset()
     """Damages that do not move the value at all."""
     symmetric: bool = True

@@ -237,7 +237,6 @@ IMAGES: tuple[Metric, ...] = (
         sees=frozenset({"blur"}),
         blind_to=_LANDMARKS_ONLY,
         unmoved_by=_ORDER,
-        defects={"damage": "once no edge is sharp, more blur changes nothing"},
     ),
     Metric(
         id="edges/f1",
@@ -258,7 +257,6 @@ IMAGES: tuple[Metric, ...] = (
         best=1.0,
         blind_to=_LANDMARKS_ONLY,
         unmoved_by=_ORDER,
-        defects={"damage": "the background is scored, which the damages of a face hardly touch"},
     ),
     Metric(
         id="edges/chamfer",
@@ -278,7 +276,6 @@ IMAGES: tuple[Metric, ...] = (
         main=False,
         blind_to=_LANDMARKS_ONLY,
         unmoved_by=_ORDER,
-        defects={"damage": "the background is scored, which the damages of a face hardly touch"},
     ),
     Metric(
         id="flicker",

@@ -21,5 +21,9 @@ JUDGES: tuple[Metric, ...] = (
         ),
         compute=ClipPair.judged,
         best=None,
+        sees=frozenset({"emotion swap"}),
+        blind_to=frozenset({"blur", "colour shift"}),
+        symmetric=False,
+        bounded=True,
     ),
 )
