@@ -158,7 +158,7 @@ def _frame(records: Iterable[Record], manifest: Manifest) -> pd.DataFrame:
             }
         )
     frame = pd.DataFrame(lines, columns=list(COLUMNS))
-    for name in ("value", "coverage", "low", "high", "count", "least", "most"):
+    for name in ("value", "coverage", "low", "high", "count", "clips", "least", "most"):
         frame[name] = frame[name].astype(float)
     return frame
 

@@ -126,12 +126,15 @@ class Estimate:
     """None: every clip was left out by the protocol's rule."""
     seeds: int
     clips: int
+    """Of a score of the whole set: those that its frames are of."""
     sentences: int
     left_out: int
     """Clips without a value in some seed, by the protocol's rule."""
     coverage: float
     bounds: Bounds | None = None
     """None where no predicted face is missing, or the protocol knows no bound."""
+    frames: int = 0
+    """Behind a score of the whole set."""
 
     @property
     def doubtful(self) -> bool:
@@ -306,10 +309,10 @@ def estimate_of(
     coverage = float(numbers(part, "coverage").mean())
     if is_whole_set(part):
         ordered = part.sort_values("seed")
-        values, lows, highs, counts = (numbers(ordered, n) for n in ("value", "low", "high", "count"))
+        values, lows, highs = (numbers(ordered, n) for n in ("value", "low", "high"))
         interval = whole_set_interval(values, lows, highs) if np.isfinite(values).all() else None
-        clips = int(counts.min()) if np.isfinite(counts).all() else 0
-        return Estimate(row, condition, protocol, interval, seeds, clips, 0, 0, coverage)
+        frames, clips = (_fewest(ordered, name) for name in ("count", "clips"))
+        return Estimate(row, condition, protocol, interval, seeds, clips, 0, 0, coverage, frames=frames)
     values, sentences = _grid(part)
     kept = np.flatnonzero(np.isfinite(values).all(axis=0))
     left_out = values.shape[1] - len(kept)
@@ -352,6 +355,12 @@ def undecided(a: Estimate | None, b: Estimate | None) -> bool:
         e.bounds or (Bounds(e.interval.mean, e.interval.mean) if e.interval else None) for e in (a, b)
     )
     return first is None or second is None or first.overlaps(second)
+
+
+def _fewest(part: pd.DataFrame, name: str) -> int:
+    """Over seeds; 0 where records do not say."""
+    counts = numbers(part, name)
+    return int(counts.min()) if np.isfinite(counts).all() else 0
 
 
 def numbers(part: pd.DataFrame, name: str) -> np.ndarray:

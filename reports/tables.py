@@ -179,7 +179,8 @@ class ColumnFormat:
             spoken = f"95 % interval {limits}"
         marks = (LOW_COVERAGE if found.doubtful else "") + (LEFT_OUT if found.left_out else "")
         seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''}"
-        counts = f"{found.clips} clips" + (f", {found.sentences} sentences" if found.sentences else "")
+        counts = (f"{found.frames} frames of " if found.frames else "") + f"{found.clips} clips"
+        counts += f", {found.sentences} sentences" if found.sentences else ""
         out = f"; {found.left_out} clips left out by rule" if found.left_out else ""
         title = f"{spoken}; {seeds}, {counts}; coverage {100 * found.coverage:.1f} %{out}"
         if found.bounds is not None:
@@ -224,7 +225,27 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
     if any(c.left_out for c in cells):
         parts.append(f"{LEFT_OUT} clips left out by the protocol's rule (identical frames have no PSNR).")
     parts += _judge_phrases(study, condition)
+    parts += _floor_phrases(study, condition, list(dict.fromkeys(c.protocol for c in cells)))
     return " ".join(parts)
+
+
+def _floor_phrases(study: Study, condition: str, protocols: Sequence[str]) -> list[str]:
+    """What real clips score against other real clips, for the table's protocols of whole sets."""
+    told = []
+    for protocol in protocols:
+        floor = study.manifest.floors.get(protocol, {}).get(condition)
+        if floor is None:
+            continue
+        info = study.manifest.protocols[protocol]
+        shown = ColumnFormat(info, [])
+        shown.decimals = decimals([(floor.high - floor.low) / 2])
+        fewer = floor.count < floor.wanted_count or floor.clips < floor.wanted_clips
+        told.append(
+            f"{info.label} {shown.number(floor.value)} [{shown.number(floor.low)}, "
+            f"{shown.number(floor.high)}] with {floor.count} frames of {counted(floor.clips, 'clip')} a side"
+            + (f" (scored: {floor.wanted_count} of {floor.wanted_clips})" if fewer else "")
+        )
+    return [f"Real clips against other real clips: {'; '.join(told)}."] if told else []
 
 
 def _bounds_phrases(study: Study, cells: Sequence[Estimate]) -> list[str]:

@@ -119,7 +119,7 @@ def rows_of(
     for condition in CONDITIONS:
         value = 40.0 * quality.error * shift
         whole = {**common, "condition": condition, "clip": WHOLE_SET, "protocol": "fd/mobilenetv2-96"}
-        records.append(Record(value=value, low=0.8 * value, high=1.35 * value, count=16, **whole))
+        records.append(Record(value=value, low=0.8 * value, high=1.35 * value, count=1200, clips=16, **whole))
     return records
 
 
