@@ -50,6 +50,9 @@ MACHINE_KEYS = ("out", "cache", "run", "workers", "device", "dry_run", "checkpoi
 ABOUT = ("label", "kind", "asks", "about", "shared")
 """Keys of a method's YAML that are not for its constructor: for the tables, or read by its other keys."""
 KINDS = ("method", "floor", "ceiling")
+OBSERVE_LEAST = {"clips": 0, "frames": 2, "frame_size": 32, "judge_sentences": 2}
+"""The smallest values of `observe`: a velocity needs two frames, the renderer 32 pixels, the judges every
+emotion, and not every sentence is spoken in all."""
 WORKERS_PER_CORE = 8
 """More would only take memory from each other."""
 
@@ -86,6 +89,7 @@ class Settings:
     items: Mapping[str, Any]
     metrics: Mapping[str, Any]
     probes: Mapping[str, Any]
+    observe: Mapping[str, Any]
     tracking: Mapping[str, Any]
     out: Path
     run_directory: Path
@@ -272,6 +276,7 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
         items=_resolved(cfg, "items"),
         metrics=_metrics(cfg),
         probes=_probes(cfg),
+        observe=_observe(cfg),
         tracking=_tracking(cfg),
         out=out,
         run_directory=out / plain_name(run, "run"),
@@ -409,6 +414,19 @@ def _probes(cfg: DictConfig) -> dict[str, Any]:
 
 def _probe_keys(clips: int, frame_every: int) -> None:
     """The keys of `probes` and their types."""
+
+
+def _observe(cfg: DictConfig) -> dict[str, Any]:
+    observe = _resolved(cfg, "observe")
+    check_arguments(_observe_keys, observe, "observe")
+    for key, least in OBSERVE_LEAST.items():
+        if observe[key] is not None and observe[key] < least:
+            raise ConfigError(f"observe.{key}: expected {least} or more, got {observe[key]}")
+    return observe
+
+
+def _observe_keys(clips: int, frames: int | None, frame_size: int, judge_sentences: int, cache: str) -> None:
+    """The keys of `observe` and their types."""
 
 
 def _checkpoint_seconds(cfg: DictConfig) -> float:

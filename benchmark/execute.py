@@ -209,3 +209,9 @@ def failed_cells(plan: Plan, outcome: Outcome) -> dict[str, str]:
             if reason is not None:
                 found.setdefault(cell.name, reason)
     return found
+
+
+def unobserved(plan: Plan, outcome: Outcome) -> list[str]:
+    """Why the page cannot say what each metric sees: no reason for a cell to fail, but one to tell."""
+    reason = None if plan.observed is None else outcome.reason(plan.observed, plan.jobs)
+    return [] if reason is None else [f"not known what each metric can see: {reason}"]

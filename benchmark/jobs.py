@@ -19,6 +19,7 @@ from benchmark.data.corpus import CorpusError
 from benchmark.data.items import Item, to_request
 from benchmark.data.parametric import Parametric
 from benchmark.errors import Interrupted, UnusableInput
+from benchmark.observations import OBSERVATIONS, write_observations
 from benchmark.plan import Job
 from benchmark.study import Study
 from benchmark.training.stage_cache import StageFolder
@@ -224,6 +225,15 @@ def _score(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Su
     )
 
 
+def _observe(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
+    from benchmark.observability.measure import observe, observed_study
+
+    config = job.payload["config"]
+    study = observed_study(config, job.payload["metrics"])
+    found = observe(study, folder.output, frames=config["frames"], progress=around.progress)
+    write_observations(folder.output / OBSERVATIONS, found)
+
+
 def _predict(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
     from benchmark.lossless import save_frames
     from models.rendering.video import write_video
@@ -290,4 +300,5 @@ WORK: Mapping[str, Callable[[Job, StageFolder, Mapping[str, Path], Surroundings]
     "predict": _predict,
     "score": _score,
     "probe": _probe,
+    "observe": _observe,
 }

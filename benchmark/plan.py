@@ -3,6 +3,7 @@
 prepare -> the stages of a method -> predict -> score -> mirror
         -> judge ──────> truth ───────────────^
         the stages that embed -> probe
+observe
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from typing import Any
 from benchmark.ablations import ablation
 from benchmark.config import MethodConfig, Settings, config_id, instantiate, plain_name
 from benchmark.errors import ConfigError
+from benchmark.metrics.registry import METRICS
+from benchmark.observability.measure import VERSION as OBSERVE_VERSION
+from benchmark.observability.measure import observed_study
 from benchmark.probing import VERSION as PROBE_VERSION
 from benchmark.records import FULL
 from benchmark.study import Study, numerics_fingerprint
@@ -37,7 +41,7 @@ class Job:
 
     key: str
     kind: str
-    """prepare, stage, judge, truth, predict, score, probe or mirror."""
+    """prepare, stage, judge, truth, predict, score, probe, observe or mirror."""
     name: str
     """What it is called in the display, in estimates and, if it has one, in its folder's name."""
     id: str = ""
@@ -97,6 +101,8 @@ class Plan:
     """Key of the job that knows what the truth scores."""
     reference: str | None = None
     """Key of the job that probed what embeddings are compared with; None where nothing is probed."""
+    observed: str | None = None
+    """Key of the job that measures what each metric can see; None where the page is left out."""
 
 
 def make_plan(settings: Settings, study: Study) -> Plan:
@@ -117,6 +123,7 @@ def make_plan(settings: Settings, study: Study) -> Plan:
         builder.numerics,
         builder.truth().key,
         builder.reference([cell.probe for cell in cells]),
+        builder.observed(settings),
     )
 
 
@@ -369,6 +376,11 @@ class _Builder:
             payload={},
         )
 
+    def observed(self, settings: Settings) -> str | None:
+        if settings.observe["clips"] == 0:
+            return None
+        return self._add(observe_job(settings.observe, settings.metrics, self.numerics)).key
+
     def _score(self, predict: Job) -> Job:
         judge = self.judge()
         return self._folder_job(
@@ -383,6 +395,36 @@ class _Builder:
             prepared=(),
             payload={},
         )
+
+
+def observing_plan(settings: Settings) -> Plan:
+    """What each metric can see, and no suite."""
+    job = observe_job(settings.observe, settings.metrics, numerics_fingerprint(settings.device))
+    study = observed_study(settings.observe, settings.metrics)
+    return Plan(study, (), {job.key: job}, (), numerics_fingerprint(settings.device), "", observed=job.key)
+
+
+def observe_job(config: Mapping[str, Any], metrics: Mapping[str, Any], numerics: str) -> Job:
+    """The job that damages clips of the embedded corpus, whatever corpus the suite is about.
+
+    Args:
+        config: the keys of `observe`.
+        metrics: the keys of `metrics`.
+    """
+    study = observed_study(config, metrics)
+    recipe = {
+        "config": {"frames": config["frames"], "metrics": dict(metrics)},
+        "target": "benchmark.observability.measure.observe",
+        "version": OBSERVE_VERSION,
+        # A new protocol is a new question.
+        "upstream": {"protocols": digest_of([m.id for m in METRICS])},
+        "data": digest_of([study.items_id, study.judge_id]),
+        "seed": None,
+        "numerics": numerics,
+    }
+    identity = stage_id("observe", **recipe)
+    payload = {"config": dict(config), "metrics": dict(metrics), "inputs": {}, "seed": None}
+    return Job(f"observe-{identity}", "observe", "observe", identity, (), payload, recipe)
 
 
 def stage_seed(stage: Stage, seed: int) -> int | None:
@@ -409,13 +451,17 @@ def result_jobs(plan: Plan) -> list[str]:
     return [key for key in (*wanted, plan.truth, plan.reference) if key is not None]
 
 
-def needed_jobs(plan: Plan, stages: Path) -> list[Job]:
-    """What has to be done, upstream before downstream: nothing that is there, nothing that only feeds it."""
+def needed_jobs(plan: Plan, stages: Path, *, observing: bool = False) -> list[Job]:
+    """What has to be done, upstream before downstream: nothing that is there, nothing that only feeds it.
+
+    Args:
+        observing: also what the page says of the metrics themselves.
+    """
     wanted: set[str] = set()
 
     def suspect(job: Job, folder: StageFolder) -> bool:
         # Scores go into the records without a job that would look at their digests.
-        return job.kind in ("score", "truth", "probe") and folder.damage() is not None
+        return job.kind in ("score", "truth", "probe", "observe") and folder.damage() is not None
 
     def want(key: str) -> None:
         job = plan.jobs[key]
@@ -428,4 +474,6 @@ def needed_jobs(plan: Plan, stages: Path) -> list[Job]:
 
     for key in result_jobs(plan):
         want(key)
+    if observing and plan.observed is not None:
+        want(plan.observed)
     return [job for key, job in plan.jobs.items() if key in wanted]

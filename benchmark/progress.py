@@ -16,7 +16,15 @@ from rich.text import Text
 
 from benchmark.plan import Job
 
-DEFAULT_SECONDS = {"prepare": 8.0, "stage": 30.0, "judge": 5.0, "truth": 15.0, "predict": 20.0, "score": 20.0}
+DEFAULT_SECONDS = {
+    "prepare": 8.0,
+    "stage": 30.0,
+    "judge": 5.0,
+    "truth": 15.0,
+    "predict": 20.0,
+    "score": 20.0,
+    "observe": 60.0,
+}
 """Guesses for what was never timed here; corrected by the first job of a kind."""
 
 

@@ -19,6 +19,7 @@ from benchmark.data.corpus import Split
 from benchmark.data.items import CONDITIONS, Item
 from benchmark.metrics.metric import info
 from benchmark.metrics.registry import METRICS
+from benchmark.observations import OBSERVATIONS
 from benchmark.plan import Cell, Job, Plan
 from benchmark.probing import FILE as PROBED
 from benchmark.records import (
@@ -111,6 +112,17 @@ def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> 
     write_records(directory / RECORDS, records)
     manifest = _manifest(settings, plan, failed, tuple(dict.fromkeys(notes)), confusion, records, floors)
     write_manifest(directory / MANIFEST, manifest)
+    _write_observations(settings, plan)
+
+
+def _write_observations(settings: Settings, plan: Plan) -> None:
+    """What each metric can see, beside the records; absent where it was not asked for or has failed."""
+    place = settings.run_directory / OBSERVATIONS
+    folder = None if plan.observed is None else folder_of(settings, plan, plan.observed)
+    if folder is None or not folder.is_complete():
+        place.unlink(missing_ok=True)
+    else:
+        write_text(place, (folder.path / OBSERVATIONS).read_text(encoding="utf-8"))
 
 
 def probe_records(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> list[ProbeRecord]:
@@ -377,8 +389,8 @@ def report(directory: Path) -> Path:
         for p in sorted(root.rglob("*"))
         if p.suffix in (".py", ".html", ".css", ".js", ".j2", ".tex")
     }
-    read = [directory / name for name in (RECORDS, MANIFEST, PROBES)]
-    now = digest_of([[file_digest(path) for path in read if path.is_file()], code])
+    read = [p for name in (RECORDS, MANIFEST, PROBES, OBSERVATIONS) if (p := directory / name).is_file()]
+    now = digest_of([{p.name: file_digest(p) for p in read}, code])
     page, marker = directory / "report" / "index.html", directory / BUILT_FROM
     if page.is_file() and marker.is_file() and marker.read_text().strip() == now:
         return page

@@ -6,7 +6,7 @@ Running again is resuming: what is there is not computed again.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmark.workers import one_thread
 
@@ -52,25 +52,31 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
     # Imported here, because an exception from a signal may get lost in an import: see `run_and_exit`.
     import benchmark.execute
     import benchmark.results  # noqa: F401
+    from benchmark.config import load
+
+    return guarded(lambda: _run(load(arguments, search_path)))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The exit code of work that signals may interrupt; what a user can act on is said in one line."""
     from benchmark.errors import Interrupted
     from benchmark.signals import exit_code, signals_interrupt, tell_stopped
 
     with signals_interrupt():
         try:
-            return _guarded(arguments, search_path)
+            return _explained(work)
         except Interrupted as stop:
             tell_stopped(stop)
             return exit_code(stop.signum)
 
 
-def _guarded(arguments: Sequence[str], search_path: Sequence[str]) -> int:
-    from benchmark.config import load
+def _explained(work: Callable[[], int]) -> int:
     from benchmark.errors import is_storage_fault, one_line
     from benchmark.records import RecordsError
     from models.errors import STORAGE, USAGE, UserError
 
     try:
-        return _run(load(arguments, search_path))
+        return work()
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         return error.exit_code
@@ -85,7 +91,7 @@ def _guarded(arguments: Sequence[str], search_path: Sequence[str]) -> int:
 
 
 def _run(settings) -> int:
-    from benchmark.execute import do_jobs, failed_cells
+    from benchmark.execute import do_jobs, failed_cells, unobserved
     from benchmark.plan import make_plan, needed_jobs
     from benchmark.results import mirror_jobs, report, summary, write_results, writing
     from benchmark.study import Study, StudyConfig
@@ -94,7 +100,7 @@ def _run(settings) -> int:
     study = Study(StudyConfig.of(settings))
     plan = make_plan(settings, study)
     stages = settings.out / "stages"
-    jobs = needed_jobs(plan, stages)
+    jobs = needed_jobs(plan, stages, observing=True)
     if settings.dry_run:
         print(_dry_run(settings, plan, jobs))
         return 0
@@ -106,7 +112,7 @@ def _run(settings) -> int:
     with storage_faults(f"writing results to {settings.run_directory}"), writing(settings.run_directory):
         write_results(settings, plan, failed)
         page = report(settings.run_directory)
-    for warning in dict.fromkeys(outcome.warnings):
+    for warning in dict.fromkeys([*outcome.warnings, *unobserved(plan, outcome)]):
         print(f"warning: {warning}", file=sys.stderr)
     print(summary(settings, plan, failed, page, nothing_done=not outcome.done and not failed))
     return 3 if failed else 0

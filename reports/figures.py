@@ -305,7 +305,7 @@ def _panels(
     """A grid of panels that share their rows."""
     columns = min(across, len(keys))
     down = -(-len(keys) // columns)
-    with mpl.rc_context(_rc()):
+    with mpl.rc_context(plain_style()):
         size = (1.6 + (9.4 / columns if columns > 2 else 4.2) * columns, 0.5 + down * (0.55 + 0.21 * lines))
         figure = Figure(figsize=(size[0], size[1] + 0.5 * legend), layout="constrained")
         FigureCanvasAgg(figure)
@@ -315,15 +315,16 @@ def _panels(
                 panel(axes, keys[place])
             else:
                 axes.set_visible(False)
-        return Drawing(name, title, caption, *_export(figure))
+        return Drawing(name, title, caption, *export(figure))
 
 
-def _rc() -> Any:
+def plain_style() -> Any:
     """Our style over matplotlib's defaults, whatever the user's own settings."""
     return {**mpl.rcParamsDefault, **STYLE}
 
 
-def _export(figure: Figure) -> tuple[bytes, bytes, str]:
+def export(figure: Figure) -> tuple[bytes, bytes, str]:
+    """PDF, PNG and SVG, without dates."""
     pdf, png, svg = io.BytesIO(), io.BytesIO(), io.BytesIO()
     figure.savefig(pdf, format="pdf", metadata={"CreationDate": None, "Producer": None, "Creator": None})
     figure.savefig(png, format="png", metadata={"Software": None})

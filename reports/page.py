@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.records import RecordsError
@@ -22,13 +21,14 @@ from reports import disentanglement, stats
 from reports.families import verdict
 from reports.figures import Drawing, scoped
 from reports.load import Study, row_key
+from reports.observability import observations_of, page_parts
 from reports.tables import Table, counted, failure, heading, headline, scale_of, seeds_phrase
+from reports.templating import TEMPLATES, environment
 
 EMBED_BYTES = 40_000_000
 """Videos inside the page, before base64 adds a third."""
 WORST = 5
 """Worst clips shown per row and condition."""
-TEMPLATES = Path(__file__).parent / "templates"
 WORST_BY = "ld/mouth"
 PARTS = ("main", "further", "comparisons", "further-comparisons", "definitions", "family", "emotions")
 
@@ -43,17 +43,10 @@ class WorstClip:
 
 def render_page(study: Study, tables: tuple[Table, ...], drawings: tuple[Drawing, ...]) -> str:
     """The page as text. Relative links assume that it lies in `<run directory>/report/`."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     worst = {condition: worst_clips(study, condition) for condition in study.conditions()}
     players, embedded, missing = _players(study, worst)
-    return environment.get_template("index.html.j2").render(
+    template = environment().get_template("index.html.j2")
+    return template.render(
         study=study,
         manifest=study.manifest,
         style=Markup((TEMPLATES / "page.css").read_text(encoding="utf-8")),
@@ -76,6 +69,7 @@ def render_page(study: Study, tables: tuple[Table, ...], drawings: tuple[Drawing
         provenance=list(_flat(study.manifest.provenance)),
         counted=counted,
         seeds=seeds_phrase(study.manifest.seeds),
+        observed=page_parts(found) if (found := observations_of(study.directory)) is not None else None,
         worst_by=study.manifest.protocols.get(WORST_BY),
     )
 

@@ -20,6 +20,7 @@ from reports.disentanglement import probe_tables
 from reports.figures import all_figures
 from reports.formats import to_csv, to_latex, to_markdown
 from reports.load import load_study
+from reports.observability import observations_of, write_observability
 from reports.page import media_file, render_page
 from reports.tables import all_tables, readme_block, seed_table
 
@@ -47,6 +48,7 @@ def build_report(run_directory: Path) -> Path:
             media_file(run_directory, path)
     tables, drawings = (*all_tables(study), *probe_tables(study)), all_figures(study)
     page = render_page(study, tables, drawings)
+    observed = observations_of(run_directory)
     fresh = run_directory / ".report.new"
     shutil.rmtree(fresh, ignore_errors=True)
     try:
@@ -60,6 +62,8 @@ def build_report(run_directory: Path) -> Path:
                 path.parent.mkdir(exist_ok=True)
                 path.write_bytes(content)
         write_text(fresh / "index.html", page)
+        if observed is not None:
+            write_observability(observed, fresh, back="index.html#observability")
         _replace(fresh, run_directory / "report")
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
