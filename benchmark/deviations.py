@@ -483,10 +483,11 @@ DEVIATIONS: tuple[Deviation, ...] = (
         key="",
         between="paper silent",
         code="not released",
-        ours="pixels of the 256 crop, all points, similarity on eyes and nose tip; "
-        "benchmark.metrics.landmarks",
+        ours="pixels of the 256 crop, all points, similarity on eyes and nose tip (`ld/mouth` and its like); "
+        "every other unit and alignment, and three published scripts, are scored beside it "
+        "(docs/protocols.md)",
         reason="Mean distances of this definition are of the size of the paper's table; the table itself "
-        "cannot be compared with.",
+        "cannot be compared with. The report says whether another definition would rank the rows otherwise.",
         source="paper, section 4",
     ),
     Deviation(
@@ -497,7 +498,7 @@ DEVIATIONS: tuple[Deviation, ...] = (
         between="paper silent",
         code="not released; the script of an earlier baseline wraps around in uint8, which fits the paper's "
         "values",
-        ours="peak 255 in RGB; benchmark.metrics.image",
+        ours="peak 255 in RGB (`psnr`); the wrapped one is scored beside it (`psnr/uint8-wrap`)",
         reason="The wrapped one saturates near 28 dB for unrelated images.",
         source="paper, table 1",
     ),
