@@ -34,6 +34,8 @@ class EdgeDistances:
     pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
     """Per such frame, float32: of each predicted edge the distance to the nearest true one, and of each true
     edge back; `FAR` at most. Pixels of the rendered size."""
+    missing: int
+    """Frames in which the truth has a face and the prediction has none."""
     frames: int
     """Of the clip, with and without faces."""
 
@@ -42,7 +44,8 @@ def edge_f1(distances: EdgeDistances) -> Score:
     """F1 of the background's edges at a tolerance of 2 px, mean over frames; 1 where neither side has any.
 
     Precision is the share of predicted edges with a true one within the tolerance, recall that of true edges
-    with a predicted one. Frames in which a side has no face are left out and lower the coverage.
+    with a predicted one. Frames in which a side has no face are left out and lower the coverage; where it is
+    the prediction that has none, they could have scored 0 or 1.
 
     Source: Martin, Fowlkes and Malik, TPAMI 26(5), 2004, without one-to-one matching, as in DAVIS (Perazzi et
     al., CVPR 2016).
@@ -54,14 +57,15 @@ def edge_f1(distances: EdgeDistances) -> Score:
         precision, recall = (float((d <= TOLERANCE).mean()) for d in (there, back))
         return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
-    return _mean(distances, score)
+    return _mean(distances, score, largest=1.0)
 
 
 def edge_chamfer(distances: EdgeDistances) -> Score:
     """Mean distance in pixels from an edge of the background to the other side's nearest edge.
 
     The mean of both directions, then of frames. A distance counts 20 px at most, and so does a side without
-    edges beside one with edges. Frames in which a side has no face are left out and lower the coverage.
+    edges beside one with edges. Frames in which a side has no face are left out and lower the coverage; where
+    it is the prediction that has none, they could have scored from 0 to 20 px.
 
     Source: Barrow et al., IJCAI 1977, truncated.
     """
@@ -71,14 +75,19 @@ def edge_chamfer(distances: EdgeDistances) -> Score:
             return 0.0 if len(there) == len(back) else float(FAR)
         return float(there.mean() + back.mean()) / 2
 
-    return _mean(distances, score)
+    return _mean(distances, score, largest=float(FAR))
 
 
-def _mean(distances: EdgeDistances, score: Callable[[np.ndarray, np.ndarray], float]) -> Score:
+def _mean(
+    distances: EdgeDistances, score: Callable[[np.ndarray, np.ndarray], float], largest: float
+) -> Score:
     values = [score(*pair) for pair in distances.pairs]
-    if not values:
-        return Score(None, coverage=0.0)
-    return Score(float(np.mean(values)), coverage=len(values) / distances.frames)
+    value = float(np.mean(values)) if values else None
+    coverage = len(values) / distances.frames
+    if not distances.missing:
+        return Score(value, coverage)
+    known, count = sum(values), len(values) + distances.missing
+    return Score(value, coverage, least=known / count, most=(known + distances.missing * largest) / count)
 
 
 def edge_distances(predicted: Prediction, truth: Prediction, *, clip: str = "unnamed") -> EdgeDistances:
@@ -107,7 +116,8 @@ def edge_distances(predicted: Prediction, truth: Prediction, *, clip: str = "unn
         edges = [frame_edges(np.ascontiguousarray(side[k])) for side in frames]
         faces = [face_mask(np.asarray(side.landmarks[k], np.float32), width) for side in (predicted, truth)]
         pairs.append((_distances(edges[0], faces[1], edges[1]), _distances(edges[1], faces[0], edges[0])))
-    return EdgeDistances(tuple(pairs), len(frames[1]))
+    missing = int(np.count_nonzero(found[1] & ~found[0]))
+    return EdgeDistances(tuple(pairs), missing, len(frames[1]))
 
 
 def _distances(edges: np.ndarray, face: np.ndarray, others: np.ndarray) -> np.ndarray:

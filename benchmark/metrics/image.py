@@ -143,21 +143,19 @@ def _require_window(frames: np.ndarray, clip: str) -> None:
         raise ValueError(f"clip {clip}: SSIM needs frames of {WINDOW} px or more, got {frames.shape[1:3]}")
 
 
-_FAST = {"reassoc", "contract", "nsz"}
-"""Let sums be vectorised; the input is finite, so nothing else may be assumed."""
-
-
 # Double precision: in single precision (as a chain of OpenCV filters, no faster than this) flat areas are
 # off by 1e-5. Rows are kept in a ring of eleven, as integers until they are weighed, so that all of it stays
-# in the cache.
-@njit(cache=True, fastmath=_FAST)
+# in the cache. Values are summed by column: so every loop is one of independent elements, which compilers
+# vectorise without leave to reorder sums, and the bits don't depend on how they do it. NumPy's rule of
+# division saves them a test for zero.
+@njit(cache=True, error_model="numpy")
 def _weighted_sum(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
     """Sum of the SSIM values of all windows inside one channel (H, W) uint8."""
     height, width = x.shape
     ring = np.empty((4, WINDOW, width), np.int32)
     column = np.empty((4, width))
     column_x, column_y, column_squares, column_product = column[0], column[1], column[2], column[3]
-    total = 0.0
+    sums = np.zeros(width - WINDOW + 1)
     for i in range(height):
         slot = i % WINDOW
         row_x, row_y, squares, product = ring[0, slot], ring[1, slot], ring[2, slot], ring[3, slot]
@@ -168,16 +166,16 @@ def _weighted_sum(x: np.ndarray, y: np.ndarray, w: np.ndarray) -> float:
             continue
         for m in range(4):
             _weigh_rows(ring[m], i + 1, w, column[m])
-        for j in range(width - WINDOW + 1):
+        for j in range(len(sums)):
             mx, my = _weigh(column_x, j, w), _weigh(column_y, j, w)
             both, means = mx * my, mx * mx + my * my
             covariance = _weigh(column_product, j, w) - both
             variances = _weigh(column_squares, j, w) - means
-            total += (2 * both + C1) * (2 * covariance + C2) / ((means + C1) * (variances + C2))
-    return total
+            sums[j] += (2 * both + C1) * (2 * covariance + C2) / ((means + C1) * (variances + C2))
+    return sums.sum()
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy")
 def _weigh_rows(ring: np.ndarray, oldest: int, w: np.ndarray, out: np.ndarray) -> None:
     """Weighted mean over the eleven rows of a ring (11, W), of which `oldest` modulo 11 came first."""
     a0, b0 = ring[oldest % 11], ring[(oldest + 10) % 11]
@@ -193,7 +191,7 @@ def _weigh_rows(ring: np.ndarray, oldest: int, w: np.ndarray, out: np.ndarray) -
         out[j] = outer + w[3] * s3 + w[4] * s4 + w[5] * np.float64(middle[j])
 
 
-@njit(cache=True, fastmath=_FAST)
+@njit(cache=True, error_model="numpy")
 def _weigh(row: np.ndarray, j: int, w: np.ndarray) -> float:
     """Weighted mean over row[j], ..., row[j + 10]."""
     outer = w[0] * (row[j] + row[j + 10]) + w[1] * (row[j + 1] + row[j + 9])

@@ -51,7 +51,7 @@ def ssim_uniform(predicted: np.ndarray, target: np.ndarray, *, clip: str = "unna
 
 # All sums are whole numbers below 2^31: numerator and denominator are multiplied by the powers of n and
 # n - 1 that make them so, and nothing is lost before the last line.
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"})
+@njit(cache=True, error_model="numpy")
 def _uniform_sum(x: np.ndarray, y: np.ndarray) -> float:
     """Sum of the SSIM values of all 7 x 7 windows inside one channel (H, W) uint8."""
     height, width = x.shape
@@ -59,7 +59,7 @@ def _uniform_sum(x: np.ndarray, y: np.ndarray) -> float:
     c1, c2 = C1 * n * n, C2 * n * (n - 1)
     columns = np.zeros((4, width), np.int32)
     of_x, of_y, of_squares, of_products = columns[0], columns[1], columns[2], columns[3]
-    total = 0.0
+    sums = np.zeros(width - UNIFORM + 1)
     for i in range(height):
         for j in range(width):
             a, b = np.int32(x[i, j]), np.int32(y[i, j])
@@ -76,13 +76,13 @@ def _uniform_sum(x: np.ndarray, y: np.ndarray) -> float:
                 of_products[j] -= a * b
         if i < UNIFORM - 1:
             continue
-        for j in range(width - UNIFORM + 1):
+        for j in range(len(sums)):
             sx, sy = _over(of_x, j), _over(of_y, j)
             both, means = np.int32(sx * sy), np.int32(sx * sx + sy * sy)
             covariance = np.int32(n * _over(of_products, j) - both)
             variances = np.int32(n * _over(of_squares, j) - means)
-            total += (2.0 * both + c1) * (2.0 * covariance + c2) / ((means + c1) * (variances + c2))
-    return total
+            sums[j] += (2.0 * both + c1) * (2.0 * covariance + c2) / ((means + c1) * (variances + c2))
+    return sums.sum()
 
 
 @njit(cache=True)

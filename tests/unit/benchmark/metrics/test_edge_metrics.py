@@ -79,10 +79,12 @@ def test_no_edges_are_right_where_there_are_none() -> None:
 def test_frames_without_a_face_lower_the_coverage() -> None:
     lost = wall(4)
     lost.landmarks[1] = np.nan
-    for metric, value in ((f1, 0.0), (chamfer, 4.0)):
+    for metric, value, least, most in ((f1, 0.0, 0.0, 1 / 3), (chamfer, 4.0, 8 / 3, 28 / 3)):
         score = metric(lost, wall())
         assert score.value == pytest.approx(value)
         assert score.coverage == pytest.approx(2 / 3)
+        assert (score.least, score.most) == pytest.approx((least, most))
+        assert metric(wall(), lost).least is None, "nobody is to blame for a face that is not there"
         lost.landmarks[:] = np.nan
         assert metric(lost, wall()).value is None
         lost.landmarks[:] = face(3)
