@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import probing, scoring
+from benchmark import probing, scoring, transfer_truth
 from benchmark.config import instantiate
 from benchmark.data.corpus import CorpusError
 from benchmark.data.items import Item, to_request
@@ -21,6 +21,7 @@ from benchmark.data.parametric import Parametric
 from benchmark.errors import Interrupted, UnusableInput
 from benchmark.observations import OBSERVATIONS, write_observations
 from benchmark.plan import Job
+from benchmark.records import write_text
 from benchmark.study import Study
 from benchmark.training.stage_cache import StageFolder
 from models.artefacts import save_arrays
@@ -31,6 +32,8 @@ from models.training.loop import Loop
 from models.types import Prediction, Request
 
 LOG = "log.jsonl"
+WARPED = "warped.json"
+"""In the folder of the truth: how its warped clips fare when they are warped there and back."""
 
 
 class Surroundings:
@@ -195,7 +198,7 @@ def _prepare(job: Job, around: Surroundings) -> None:
     for number, identity in enumerate(job.payload["clips"], start=1):
         clip = wanted[identity]
         try:
-            study.corpus.prepare(clip, frames=clip.filmed)
+            study.prepare(clip)
         except InputError as error:
             refused[identity] = error
         around.progress(number, len(job.payload["clips"]))
@@ -217,6 +220,10 @@ def _train_judge(job: Job, folder: StageFolder, inputs: Mapping[str, Path], arou
 
 def _truth(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
     scoring.score_truth(around.study, folder.output, inputs.get("judge"), around.progress)
+    trips = [transfer_truth.round_trip_errors(i.audio, i.target) for i in around.study.items if i.warped]
+    if trips:
+        means = {name: float(np.mean([t[name] for t in trips if name in t])) for name in trips[0]}
+        write_text(folder.output / WARPED, json.dumps({"clips": len(trips), "round trip": means}) + "\n")
 
 
 def _score(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:

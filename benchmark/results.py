@@ -16,9 +16,11 @@ from typing import Any
 
 from benchmark.config import Settings
 from benchmark.data.corpus import Split
-from benchmark.data.items import CONDITIONS, Item
+from benchmark.data.items import Item, condition_text
+from benchmark.data.warped import ERROR
+from benchmark.jobs import WARPED
 from benchmark.metrics.metric import info
-from benchmark.metrics.registry import METRICS
+from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.observations import OBSERVATIONS
 from benchmark.plan import Cell, Job, Plan
 from benchmark.probing import FILE as PROBED
@@ -107,6 +109,7 @@ def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> 
         _add_confusion(confusion, cell, scores["judged"])
     floors, left_out = _floors(settings, plan)
     notes += left_out
+    notes += _warp_notes(settings, plan)
     directory = settings.run_directory
     write_probes(directory / PROBES, probe_records(settings, plan, failed))
     write_records(directory / RECORDS, records)
@@ -178,7 +181,7 @@ def _manifest(
         corpus_description=study.corpus.description,
         protocols={m.id: info(m) for m in METRICS if m.id in used},
         methods={c.variant.row: RowInfo(c.variant.label, c.variant.kind, c.variant.asks) for c in plan.cells},
-        conditions={name: CONDITIONS[name] for name in conditions},
+        conditions={name: condition_text(name, study.items) for name in conditions},
         seeds=settings.seeds,
         clips={item.id: _described(item) for item in study.items},
         cells=tuple(_cell_info(cell, failed) for cell in plan.cells),
@@ -216,6 +219,22 @@ def _cell_info(cell: Cell, failed: Mapping[str, str]) -> CellInfo:
         overrides=cell.variant.overrides,
         stages=dict(cell.stages),
     )
+
+
+def _warp_notes(settings: Settings, plan: Plan) -> list[str]:
+    """What the warped truth of a recorded corpus gets wrong by itself."""
+    path = folder_of(settings, plan, plan.truth).path / WARPED
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))
+    trip = ", ".join(f"{metric_of(name).label} {value:.2f}" for name, value in found["round trip"].items())
+    floor = ", ".join(f"{metric_of(n).label} {mean:.2f} ± {half:.2f}" for n, (mean, half) in ERROR.items())
+    return [
+        "The truth of transfer is another recording, warped in time, and wrong by itself: against the exact "
+        f"truth, which the embedded corpus knows, such truths score {floor}; the {found['clips']} of this "
+        f"study, warped there and back, {trip}. A method at that level cannot be told from a perfect one, "
+        "nor two methods whose difference is below it. Frames cannot be warped: transfer has no image scores."
+    ]
 
 
 def _judges(settings: Settings, plan: Plan, confusion: Mapping[str, Any]) -> dict[str, Any]:

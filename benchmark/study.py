@@ -13,6 +13,7 @@ from benchmark.config import Settings, instantiate
 from benchmark.data.corpus import Corpus, CorpusError, Split, split_corpus
 from benchmark.data.items import Item, build_items, clips_to_prepare, film
 from benchmark.data.views import SubjectData
+from benchmark.data.warped import prepare_warped
 from benchmark.errors import ConfigError
 from benchmark.probing import probe_clips
 from benchmark.training.stage_cache import digest_of
@@ -112,6 +113,23 @@ class Study:
         if not self.config.probes:
             return ()
         return probe_clips(self.corpus, self.split, **self.config.probes)
+
+    def prepare(self, clip: Clip) -> None:
+        """Make the folder of one of `clips`; a warped truth's after those that it is made of.
+
+        Raises:
+            CorpusError: naming the clip, if its media cannot be used.
+        """
+        item = self._warped.get(clip.id)
+        if item is None:
+            return self.corpus.prepare(clip, frames=clip.filmed)
+        for part in (item.audio, item.target):
+            self.corpus.prepare(part, frames=part.filmed)
+        prepare_warped(clip, item.audio, item.target)
+
+    @cached_property
+    def _warped(self) -> dict[str, Item]:
+        return {item.truth.id: item for item in self.items if item.warped}
 
     @property
     def judged(self) -> bool:

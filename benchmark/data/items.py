@@ -5,7 +5,9 @@
     pose and whatever lies outside the face come from that video.
 ``transfer``
     The words of one clip, the emotion of a second, over a third. The truth is the corpus's counterfactual:
-    the same timing, emotion and head pose, generated; a corpus that cannot know it has no such items.
+    the same timing, emotion and head pose, generated. Where a corpus cannot know it, but a speaker says the
+    sentence in the wanted emotion too, the truth is that clip, warped onto the timing of the first, and the
+    same clip lends its head motion: see `benchmark.data.warped`. Without such clips there are no items.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmark.data.corpus import Corpus, CorpusError, Split
+from benchmark.data.warped import warped
 from models.types import Clip, Portrait, Prediction, Request
 
 GOLDEN = (5**0.5 - 1) / 2
@@ -25,6 +28,11 @@ CONDITIONS = {
     "self": "audio and emotion of the clip itself, over its own head motion; truth: the clip",
     "transfer": "words of one clip, emotion of a second, head motion of a third; truth: the counterfactual",
 }
+WARPED = (
+    "words of one clip, emotion of a second; truth: the speaker's own clip of that sentence in that emotion, "
+    "warped in time, over its head motion; how wrong that is stands in the notes"
+)
+"""What `transfer` is where its truth is warped."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,8 @@ class Item:
     target: Clip
     """Lends its head motion, and all that is outside the face."""
     truth: Clip
+    warped: bool = False
+    """Whether the truth is the target clip, warped onto the timing of the audio clip."""
 
 
 def build_items(
@@ -67,7 +77,8 @@ def build_items(
         own = [Item(f"self-{c.id}", "self", audio=c, emotion=c, target=c, truth=c) for c in test]
         items += _spread(own, max_self)
     if "transfer" in conditions and corpus.emotions:
-        items += _spread(list(_transfers(corpus, test, filmed)), max_transfer)
+        exact = list(_transfers(corpus, test, filmed))
+        items += _spread(exact or list(_parallels(corpus, test)), max_transfer)
     if not items:
         raise CorpusError(f"{corpus.name}: no test items for the conditions {', '.join(conditions)}")
     return tuple(items)
@@ -95,6 +106,36 @@ def _transfers(corpus: Corpus, test: Sequence[Clip], filmed: bool) -> Iterable[I
             truth = replace(truth, filmed=filmed and corpus.has_frames)
             name = f"transfer-{audio.id}--{emotion.id}--{target.id}"
             yield Item(name, "transfer", audio=audio, emotion=emotion, target=target, truth=truth)
+
+
+def _parallels(corpus: Corpus, test: Sequence[Clip]) -> Iterable[Item]:
+    """Every held-out sentence in every emotion that one of its speakers says it in beside another emotion.
+
+    Of several takes the strongest is the truth. The emotion is heard in another sentence, of the intensity
+    nearest, so that the sound of the truth isn't given away with it; in the truth's where there is no other.
+    """
+    places = sorted({(c.sentence, c.speaker) for c in test})
+    for row, (sentence, speaker) in enumerate(places):
+        own = [c for c in test if c.speaker == speaker]
+        said = [c for c in own if c.sentence == sentence]
+        for column, wanted in enumerate(corpus.emotions):
+            answers = sorted((c for c in said if c.emotion == wanted), key=lambda c: (-c.intensity, c.id))
+            sources = [c for c in said if c.emotion != wanted]
+            if not answers or not sources:
+                continue
+            spoken, audio = replace(answers[0], filmed=False), sources[(row + column) % len(sources)]
+            others = [c for c in own if c.sentence != sentence and c.emotion == wanted] or [spoken]
+            emotion = min(others, key=lambda c: (abs(c.intensity - spoken.intensity), c.id))
+            truth = warped(audio, spoken)
+            name = f"transfer-{audio.id}--{spoken.id}"
+            yield Item(
+                name, "transfer", audio=audio, emotion=emotion, target=spoken, truth=truth, warped=True
+            )
+
+
+def condition_text(condition: str, items: Iterable[Item]) -> str:
+    """One sentence on what is asked under a condition and what the truth of these items is."""
+    return WARPED if any(i.warped for i in items if i.condition == condition) else CONDITIONS[condition]
 
 
 def _spread(items: list[Item], most: int | None) -> list[Item]:

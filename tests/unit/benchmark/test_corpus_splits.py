@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.data.corpus import Corpus, CorpusError, Split, audit, choose_sentences, split_corpus
-from benchmark.data.items import build_items, clips_to_prepare, film
+from benchmark.data.items import build_items, clips_to_prepare, condition_text, film
 from models.types import Clip
 
 EMOTIONS = ("angry", "happy", "neutral")
@@ -215,8 +215,35 @@ def test_fewer_items_still_ask_for_many_sentences() -> None:
         assert len({item.audio.sentence for item in items}) >= 4
 
 
-def test_a_corpus_that_cannot_know_the_truth_has_no_transfer() -> None:
+def test_without_a_counterfactual_the_truth_is_the_same_sentence_in_the_wanted_emotion() -> None:
     corpus = Listed(everyone(), knows_all=False)
+    split = split_corpus(corpus)
+    items = build_items(corpus, split, conditions=("transfer",))
+    shared = {c.sentence for c in split.test if c.sentence.startswith("s")}
+    assert {i.audio.sentence for i in items} == shared, "the others were said in one emotion only"
+    assert len(items) == len(shared) * len(EMOTIONS)
+    for item in items:
+        assert item.warped
+        assert item.audio.sentence == item.target.sentence
+        assert item.audio.speaker == item.target.speaker == item.truth.speaker
+        assert item.target.emotion == item.emotion.emotion == item.truth.emotion != item.audio.emotion
+        assert item.emotion.sentence != item.audio.sentence, "the truth's own sound is not given away"
+        assert not item.truth.filmed
+        assert not item.target.filmed
+    assert "warped in time" in condition_text("transfer", items)
+    assert "counterfactual" in condition_text("transfer", items_and_split()[0])
+
+
+def test_of_several_takes_the_strongest_is_the_warped_truth() -> None:
+    clips = [clip("A", f"s{i}", e, k) for i in range(6) for e in EMOTIONS for k in (1, 2, 3)]
+    corpus = Listed(clips, knows_all=False)
+    items = build_items(corpus, split_corpus(corpus), conditions=("transfer",))
+    assert {item.target.intensity for item in items} == {3}
+    assert {item.emotion.intensity for item in items} == {3}
+
+
+def test_without_a_parallel_clip_there_is_no_transfer() -> None:
+    corpus = Listed([clip("A", f"o{i}{e}", e) for i in range(6) for e in EMOTIONS], knows_all=False)
     with pytest.raises(CorpusError, match="no test items"):
         build_items(corpus, split_corpus(corpus), conditions=("transfer",))
 
