@@ -228,13 +228,17 @@ def _warp_notes(settings: Settings, plan: Plan) -> list[str]:
         return []
     found = json.loads(path.read_text(encoding="utf-8"))
     trip = ", ".join(f"{metric_of(name).label} {value:.2f}" for name, value in found["round trip"].items())
-    floor = ", ".join(f"{metric_of(n).label} {mean:.2f} ± {half:.2f}" for n, (mean, half) in ERROR.items())
+    floors = "; ".join(f"on {speech} {_listed(error)}" for speech, error in ERROR.items())
     return [
-        "The truth of transfer is another recording, warped in time, and wrong by itself: against the exact "
-        f"truth, which the embedded corpus knows, such truths score {floor}; the {found['clips']} of this "
-        f"study, warped there and back, {trip}. A method at that level cannot be told from a perfect one, "
-        "nor two methods whose difference is below it. Frames cannot be warped: transfer has no image scores."
+        "The truth of transfer is another recording, warped in time, and wrong by itself. Against the exact "
+        f"truth, which parametric faces know, such truths score {floors}; the {found['clips']} of this study, "
+        f"warped there and back, {trip}. A method at that level cannot be told from a perfect one, nor two "
+        "methods whose difference is below it. Frames cannot be warped: transfer has no image scores."
     ]
+
+
+def _listed(error: Mapping[str, tuple[float, float]]) -> str:
+    return ", ".join(f"{metric_of(n).label} {mean:.2f} ± {half:.2f}" for n, (mean, half) in error.items())
 
 
 def _judges(settings: Settings, plan: Plan, confusion: Mapping[str, Any]) -> dict[str, Any]:
