@@ -231,9 +231,9 @@ def _warp_notes(settings: Settings, plan: Plan) -> list[str]:
     floors = "; ".join(f"on {speech} {_listed(error)}" for speech, error in ERROR.items())
     return [
         "The truth of transfer is another recording, warped in time, and wrong by itself. Against the exact "
-        f"truth, which parametric faces know, such truths score {floors}; the {found['clips']} of this study, "
-        f"warped there and back, {trip}. A method at that level cannot be told from a perfect one, nor two "
-        "methods whose difference is below it. Frames cannot be warped: transfer has no image scores."
+        f"truth, which parametric faces know, such truths score {floors}; the {found['clips']} of this "
+        f"study, warped there and back, {trip}. A method at that level cannot be told from a perfect one, "
+        "nor two methods whose difference is below it. Frames cannot be warped: transfer has no image scores."
     ]
 
 

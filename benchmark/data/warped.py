@@ -42,9 +42,9 @@ ERROR: Mapping[str, Mapping[str, tuple[float, float]]] = {
         "lvd/face": (0.400, 0.060),
     },
 }
-"""What warped truths score against exact ones on parametric faces, by speech and protocol: mean and half-width
-of the 95 % interval over sentences. Measured by `python -m benchmark.transfer_truth pairs=64`, and the same with
-`data=emodb face=parametric data.root=...`."""
+"""What warped truths score against exact ones on parametric faces, by speech and protocol: mean and
+half-width of the 95 % interval over sentences. Measured by `python -m benchmark.transfer_truth pairs=64`, and
+that with `data=emodb face=parametric data.root=...`."""
 
 
 def warped(timing: Clip, spoken: Clip) -> Clip:
