@@ -20,7 +20,7 @@ from reports import stats
 from reports.formats import Cell, Row, Table, markdown_lines, markdown_text
 from reports.load import Study, load_study
 from reports.page import TEMPLATES
-from reports.tables import LEFT_OUT, LOW_COVERAGE, ColumnFormat, heading, scale_of
+from reports.tables import LEFT_OUT, LOW_COVERAGE, ColumnFormat, floor_phrases, heading, scale_of
 
 PAGE, TEXT = "report.html", "report.md"
 WORST = 5
@@ -192,6 +192,8 @@ def _caption(study: Study) -> str:
     if len(study.manifest.clips) == 1:
         parts.append("There is one clip: nothing is known of how others would score.")
     parts.append(f"{LOW_COVERAGE} under 98 % could be measured. {LEFT_OUT} left out by the protocol's rule.")
+    (condition,) = study.conditions()
+    parts += floor_phrases(study, condition, _scored(study))
     return " ".join(parts)
 
 

@@ -225,11 +225,11 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
     if any(c.left_out for c in cells):
         parts.append(f"{LEFT_OUT} clips left out by the protocol's rule (identical frames have no PSNR).")
     parts += _judge_phrases(study, condition)
-    parts += _floor_phrases(study, condition, list(dict.fromkeys(c.protocol for c in cells)))
+    parts += floor_phrases(study, condition, list(dict.fromkeys(c.protocol for c in cells)))
     return " ".join(parts)
 
 
-def _floor_phrases(study: Study, condition: str, protocols: Sequence[str]) -> list[str]:
+def floor_phrases(study: Study, condition: str, protocols: Sequence[str]) -> list[str]:
     """What real clips score against other real clips, for the table's protocols of whole sets."""
     told = []
     for protocol in protocols:

@@ -30,7 +30,7 @@ from benchmark.records import (
 )
 from benchmark.score.clip import ClipResult, Rules
 from benchmark.score.pairing import Allowances, FolderError, Pair, Paired, pair_folders
-from benchmark.score.work import Workers
+from benchmark.score.work import SetScores, Workers
 from models.errors import InputError, storage_faults
 from models.preprocess.decoder import Decoder
 from models.preprocess.facemesh import FaceMesh
@@ -83,12 +83,11 @@ def score_folders(settings: Settings, follow: Follower) -> Path:
     with Workers(settings.workers, settings.rules, settings.cache) as workers:
         workers.prepare()
         results = _score_clips(workers, paired.pairs, follow)
-        sets, notes = workers.score_sets(
-            results, resamples=settings.resamples, allow_biased=settings.allow_biased
+        sets = workers.score_sets(
+            results, condition=CONDITION, resamples=settings.resamples, allow_biased=settings.allow_biased
         )
-    notes = (*paired.notes, *_left_out(settings, results), *notes)
-    manifest = _manifest(settings, paired, results, sets, notes, identity)
-    records = _records(manifest, results, sets)
+    manifest = _manifest(settings, paired, results, sets, identity)
+    records = _records(manifest, results, sets.scores)
     with storage_faults(f"writing {settings.out}"), _whole(settings) as fresh:
         write_records(fresh / RECORDS, records)
         write_manifest(fresh / MANIFEST, manifest)
@@ -211,12 +210,11 @@ def _manifest(
     settings: Settings,
     paired: Paired,
     results: Sequence[ClipResult],
-    sets: Mapping[str, Score],
-    notes: Sequence[str],
+    sets: SetScores,
     identity: str,
 ) -> Manifest:
     method, corpus = settings.generated.resolve().name, settings.reference.resolve().name
-    scored = set(sets).union(*(result.scores for result in results))
+    scored = set(sets.scores).union(*(result.scores for result in results))
     frames = sum(pair.frames for pair in paired.pairs)
     return Manifest(
         suite="score",
@@ -228,7 +226,8 @@ def _manifest(
         seeds=(0,),
         clips={pair.name: _facts(pair, r) for pair, r in zip(paired.pairs, results, strict=True)},
         cells=(CellInfo(method, FULL, 0, "done"),),
-        notes=tuple(notes),
+        notes=(*paired.notes, *_left_out(settings, results), *sets.notes),
+        floors=sets.floors,
         provenance=_provenance(settings, identity),
     )
 

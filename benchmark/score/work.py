@@ -5,18 +5,21 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from benchmark.errors import is_storage_fault, one_line
+from benchmark.floors import real_floors
 from benchmark.metrics.frechet import TooFewVectorsError
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import score_set, set_protocols
+from benchmark.records import Floor
 from benchmark.score.clip import ClipResult, Rules, prepare, score_pair
 from benchmark.score.pairing import Pair
 from benchmark.workers import end_with_parent, one_thread
@@ -24,6 +27,17 @@ from models.errors import InputError, StorageError, UserError, storage_error
 from models.seeding import generator
 
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class SetScores:
+    """What the protocols of the whole set say."""
+
+    scores: Mapping[str, Score]
+    floors: Mapping[str, Mapping[str, Floor]]
+    """As in the manifest: by protocol and condition."""
+    notes: tuple[str, ...]
+    """What is left out and why, in sentences."""
 
 
 class Workers:
@@ -67,18 +81,27 @@ class Workers:
             yield asked[future], self._answer(future)
 
     def score_sets(
-        self, results: Sequence[ClipResult], *, resamples: int, allow_biased: bool
-    ) -> tuple[dict[str, Score], list[str]]:
-        """Scores of the whole set by protocol, and sentences on those that are refused."""
+        self, results: Sequence[ClipResult], *, condition: str, resamples: int, allow_biased: bool
+    ) -> SetScores:
+        """Every protocol of the whole set, and what the references score against each other."""
         asked: dict[str, Future[Score | str]] = {}
         for protocol, features in set_protocols(self._rules.extractors).items():
             generated, reference = zip(*(result.features[features] for result in results), strict=True)
             asked[protocol] = self._pool.submit(
                 _set_scored, protocol, generated, reference, resamples, allow_biased
             )
+        floors = self._pool.submit(
+            real_floors,
+            {condition: [{name: pair[1] for name, pair in r.features.items()} for r in results]},
+            [],
+            self._rules.extractors,
+            allow_biased=allow_biased,
+        )
         answers = {protocol: self._answer(future) for protocol, future in asked.items()}
         scores = {protocol: answer for protocol, answer in answers.items() if isinstance(answer, Score)}
-        return scores, [answer for answer in answers.values() if isinstance(answer, str)]
+        refused = [answer for answer in answers.values() if isinstance(answer, str)]
+        found, notes = self._answer(floors)
+        return SetScores(scores, found, (*refused, *notes))
 
     @staticmethod
     def _answer(future: Future[Answer]) -> Answer:
