@@ -50,7 +50,7 @@ MACHINE_KEYS = ("out", "cache", "run", "workers", "device", "dry_run", "checkpoi
 ABOUT = ("label", "kind", "asks", "about", "shared")
 """Keys of a method's YAML that are not for its constructor: for the tables, or read by its other keys."""
 KINDS = ("method", "floor", "ceiling")
-OBSERVE_LEAST = {"clips": 0, "frames": 2, "frame_size": 32, "judge_sentences": 2}
+OBSERVE_LEAST = {"clips": 0, "frames": 2, "frame_size": 32, "judge_sentences": 2, "resamples": 1}
 """The smallest values of `observe`: a velocity needs two frames, the renderer 32 pixels, the judges every
 emotion, and not every sentence is spoken in all."""
 WORKERS_PER_CORE = 8
@@ -425,7 +425,9 @@ def _observe(cfg: DictConfig) -> dict[str, Any]:
     return observe
 
 
-def _observe_keys(clips: int, frames: int | None, frame_size: int, judge_sentences: int, cache: str) -> None:
+def _observe_keys(
+    clips: int, frames: int | None, frame_size: int, judge_sentences: int, resamples: int, cache: str
+) -> None:
     """The keys of `observe` and their types."""
 
 

@@ -219,7 +219,8 @@ def lost_faces_note(found: Observations, damage: str = "lost faces") -> str:
         rows = [r for r in found.rows if (r.protocol, r.damage, r.dose) == (protocol, damage, dose)]
         worst = [r.most if about.direction == "lower" else r.least for r in rows]
         known = [w for w in worst if w is not None]
-        if about.main and known and len(known) == len(rows):
+        kept = responses(found)[protocol, damage].verdict == "blind"
+        if about.main and kept and known and len(known) == len(rows):
             value = np.mean([r.value for r in rows if r.value is not None])
             parts.append(f"{about.label} {value:.2f}, at worst {np.mean(known):.2f} {about.unit}".strip())
     if not parts:
@@ -243,7 +244,9 @@ def observability_table(found: Observations) -> Table:
             kind="legacy" if info.legacy else "main" if info.main else "other",
             cells=tuple(_cell(made.get((protocol, d)), about) for d, about in found.damages.items()),
         )
-        for protocol, info in found.protocols.items()
+        for protocols in families_of(found).values()
+        for protocol in protocols
+        for info in (found.protocols[protocol],)
     )
     return Table(
         name=NAME,
@@ -369,6 +372,7 @@ def _family_row(axes: Axes, found: Observations, family: str, protocols: Sequenc
     axes.set_yticks(_drawn((0, 0.1, 1)), ["0", "10 %", "100 %"])
     axes.grid(False)
     axes.tick_params(axis="x", length=0)
+    axes.spines["bottom"].set_visible(False)
     axes.margins(x=0.005)
     axes.set_ylabel(family, rotation=0, ha="right", va="center")
     axes.legend(
@@ -403,7 +407,7 @@ def _dose_names(axes: Axes, found: Observations) -> None:
         ticks += list(place)
         labels += ["0", *(f"{scale * dose:g}" for dose in info.doses)]
         axes.annotate(
-            _short(info.unit), (float(place.mean()), 0.0), (0, -24), xycoords=("data", "axes fraction"),
+            _short(info.unit), (float(place.mean()), 0.0), (0, -18), xycoords=("data", "axes fraction"),
             textcoords="offset points", ha="center", va="top",
         )  # fmt: skip
     axes.set_xticks(ticks, labels, fontsize=7)
@@ -425,6 +429,7 @@ def page_parts(found: Observations) -> dict[str, Any]:
             ]
             for protocol in found.protocols
         },
+        "starts": {protocols[0] for protocols in families_of(found).values()},
         "main": [sentence(found, p) for p, info in found.protocols.items() if info.main],
         "others": [sentence(found, p) for p, info in found.protocols.items() if not info.main],
         "lost_faces": lost_faces_note(found),

@@ -61,7 +61,7 @@ def observed_study(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> Stu
             split={"intensities": [3], "judge_sentences": config["judge_sentences"]},
             film={"train": 0, "validation": 0},
             items={"conditions": ["self"], "max_self": config["clips"]},
-            metrics=metrics,
+            metrics={**metrics, "resamples": config["resamples"]},
             device="cpu",
         )
     )
@@ -176,27 +176,33 @@ class _Looker:
     def sets(self) -> tuple[list[Observation], list[str]]:
         """The protocols of sets, over all scenes together, and notes on those that are left out."""
         rows: list[Observation] = []
-        notes: dict[str, None] = {}
-        for key, name, protocol in self._set_keys():
+        notes: list[str] = []
+        for protocol, name in set_protocols(self.extractors).items():
             try:
+                rows += self._set_rows(protocol, name)
+            except TooFewVectorsError as error:
+                notes.append(f"{protocol} is left out: {error}")
+        return rows, notes
+
+    def _set_rows(self, protocol: str, name: str) -> Iterator[Observation]:
+        """One for every damage and dose; whose frames are all the truth's own scores as the truth does."""
+        metrics = self.study.config.metrics
+        truth = self.features[UNDAMAGED, 0.0][name]
+        perfect: Score | None = None
+        for key, kept in self.features.items():
+            same = all(a is b for a, b in zip(kept[name], truth, strict=True))
+            score = perfect if same else None
+            if score is None:
                 score = score_set(
                     protocol,
-                    self.features[key][name],
-                    self.features[UNDAMAGED, 0.0][name],
+                    kept[name],
+                    truth,
                     rng=generator(0, "observe", protocol),
-                    resamples=self.study.config.metrics["resamples"],
-                    allow_biased=self.study.config.metrics["allow_biased"],
+                    resamples=metrics["resamples"],
+                    allow_biased=metrics["allow_biased"],
                 )
-            except TooFewVectorsError as error:
-                notes[f"{protocol} is left out: {error}"] = None
-                continue
-            rows.append(_row(key, protocol, WHOLE_SET, score))
-        return rows, list(notes)
-
-    def _set_keys(self) -> Iterator[tuple[Key, str, str]]:
-        for protocol, name in set_protocols(self.extractors).items():
-            for key in self.features:
-                yield key, name, protocol
+            perfect = score if same else perfect
+            yield _row(key, protocol, WHOLE_SET, score)
 
 
 def _row(key: Key, protocol: str, clip: str, score: Score) -> Observation:

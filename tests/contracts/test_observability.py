@@ -15,11 +15,10 @@ from benchmark.observations import UNDAMAGED, Observations, read_observations, w
 from benchmark.records import WHOLE_SET
 from reports.observability import MONOTONE, responses, sentence
 
-SETTINGS = {"clips": 4, "frame_size": 64, "judge_sentences": 2}
+SETTINGS = {"clips": 4, "frame_size": 64, "judge_sentences": 2, "resamples": 20}
 SCORED = {
     "extractors": ["mobilenetv2-96"],
     "feature_every": 1,
-    "resamples": 20,
     "allow_biased": True,
     "inception_weights": None,
     "redetect": None,

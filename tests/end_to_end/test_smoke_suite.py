@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from benchmark.ablations import ABLATIONS
+from benchmark.observations import OBSERVATIONS, read_observations
 from benchmark.records import FULL, read_manifest, read_records
 from models.errors import InputError
 from models.preprocess.decoder import shared_decoder
@@ -65,6 +66,18 @@ def test_the_ceiling_is_perfect_and_nothing_else_is(places: Path) -> None:
     for record in records:
         if record.protocol == "ld/face":
             assert (record.value == 0) == (record.method == "ground_truth"), record
+
+
+def test_the_report_says_what_the_metrics_see(places: Path) -> None:
+    folder = places / "results" / "smoke"
+    found = read_observations(folder / OBSERVATIONS)
+    scored = {record.protocol for record in read_records(folder / "records.jsonl")}
+    # Two clips are too few for a Fréchet distance.
+    unseen = {p for p in scored - set(found.protocols) if not p.startswith(("fd/", "kid/"))}
+    assert unseen == set()
+    page = (folder / "report" / "index.html").read_text(encoding="utf-8")
+    assert "M-LD does not see" in page
+    assert (folder / "report" / "observability.html").is_file()
 
 
 def test_a_video_is_made_with_sound(places: Path) -> None:
