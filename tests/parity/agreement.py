@@ -25,7 +25,8 @@ class Agreement:
     ours: Callable[..., float | None]
     theirs: Callable[..., float]
     tolerance: float
-    """Absolute."""
+    relative: bool = False
+    """Whether the tolerance, and the errors, are shares of the other's value."""
 
     @property
     def name(self) -> str:
@@ -41,7 +42,8 @@ class Agreement:
         for name, given in self.inputs.items():
             ours = self.ours(*given)
             assert ours is not None, f"{self.protocol} has no value on {name}"
-            found[name] = abs(ours - float(self.theirs(*given)))
+            theirs = float(self.theirs(*given))
+            found[name] = abs(ours - theirs) / (abs(theirs) if self.relative else 1.0)
         return found
 
 

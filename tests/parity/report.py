@@ -8,8 +8,9 @@ import torch
 
 from tests.parity.agreement import Agreement
 from tests.parity.image_cases import IMAGE_CASES
+from tests.parity.set_cases import SET_CASES
 
-CASES: tuple[Agreement, ...] = (*IMAGE_CASES,)
+CASES: tuple[Agreement, ...] = (*IMAGE_CASES, *SET_CASES)
 
 
 def main() -> int:
@@ -22,9 +23,10 @@ def main() -> int:
         worst = max(errors, key=lambda name: errors[name])
         passed = errors[worst] <= case.tolerance
         failures += not passed
+        share = " of the value" if case.relative else ""
         print(
             f"| `{case.protocol}` | `{case.call}` | {case.source} | {len(errors)} | {errors[worst]:.1e} "
-            f"| {worst} | {case.tolerance:g} | {'pass' if passed else 'FAIL'} |"
+            f"| {worst} | {case.tolerance:g}{share} | {'pass' if passed else 'FAIL'} |"
         )
     print(f"\n{len(CASES)} comparisons, {failures} outside their tolerance")
     return int(failures > 0)

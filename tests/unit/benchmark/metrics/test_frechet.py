@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from benchmark.metrics.frechet import (
+    LARGE,
     Moments,
     TooFewVectorsError,
     distance_of_moments,
@@ -116,3 +119,58 @@ def test_the_order_of_clips_changes_nothing_but_the_draw() -> None:
 def test_lists_of_different_length_are_refused() -> None:
     with pytest.raises(ValueError, match="as many predicted as true clips"):
         frechet_score(clips(0, 3), clips(1, 4), rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("dimensions", [LARGE - 2, LARGE + 2])
+def test_covariances_short_of_rank_have_the_distance_of_what_is_left(dimensions: int) -> None:
+    """Most dimensions turned out of two spaces of 30 that share 10, on either side of the large case."""
+    rng = np.random.default_rng(6)
+    turn = np.linalg.qr(rng.normal(size=(dimensions, dimensions)))[0]
+    first, second = np.zeros((2, dimensions + 5, dimensions))
+    first[:, :30] = rng.normal(size=(len(first), 30))
+    second[:, 20:50] = 1.5 * rng.normal(size=(len(second), 30))
+    expected = frechet_distance(first[:, :50], second[:, :50])
+    assert frechet_distance(first @ turn, second @ turn, allow_biased=True) == pytest.approx(
+        expected, rel=1e-7
+    )
+
+
+def test_large_dimensions_agree_with_the_plain_product() -> None:
+    rng = np.random.default_rng(7)
+    first, second = (moments(s * rng.normal(size=(2 * LARGE, LARGE))) for s in (1.0, 1.3))
+    eigenvalues = np.linalg.eigvals(first.covariance @ second.covariance).real
+    shift = first.mean - second.mean
+    expected = shift @ shift + np.trace(first.covariance + second.covariance) - 2 * np.sqrt(eigenvalues).sum()
+    assert distance_of_moments(first, second) == pytest.approx(expected, rel=1e-10)
+
+
+def test_memory_is_a_few_covariances() -> None:
+    covariance = np.eye(2 * LARGE)
+    gaussian = Moments(9, np.zeros(2 * LARGE), covariance)
+    tracemalloc.start()
+    distance_of_moments(gaussian, gaussian)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * covariance.nbytes
+
+
+@pytest.mark.parametrize(("count", "bias"), [(64, 258.7), (256, 88.2), (1024, 22.1)])
+def test_bias_of_equal_gaussians_in_256_dimensions(count: int, bias: float) -> None:
+    """Of covariance M M' / d + 0.05 I; the values are those that a general eigenvalue routine gives."""
+    rng = np.random.default_rng(0)
+    mixing = rng.normal(size=(256, 256)) / 16
+    root = np.linalg.cholesky(mixing @ mixing.T + 0.05 * np.eye(256))
+    first, second = (rng.normal(size=(count, 256)) @ root.T for _ in range(2))
+    assert frechet_distance(first, second, allow_biased=True) == pytest.approx(bias, rel=0.03)
+
+
+def test_bias_falls_with_the_count_by_its_first_order() -> None:
+    # Second order in the difference of covariances, l_i l_j / (l_i + l_j) + tr / 2; of the means 2 tr.
+    variances = np.linspace(0.2, 3, 64)
+    expected = (
+        np.sum(np.outer(variances, variances) / np.add.outer(variances, variances)) + 2.5 * variances.sum()
+    )
+    rng = np.random.default_rng(1)
+    for count in (1024, 4096):
+        sides = (rng.normal(size=(count, 64)) * np.sqrt(variances) for _ in range(2))
+        assert count * frechet_distance(*sides) == pytest.approx(expected, rel=0.06)
