@@ -379,9 +379,9 @@ def _split(cfg: DictConfig) -> dict[str, Any]:
 def _metrics(cfg: DictConfig) -> dict[str, Any]:
     metrics = _resolved(cfg, "metrics")
     check_arguments(_metric_keys, metrics, "metrics")
-    for key in ("feature_every", "resamples"):
-        if metrics[key] < 1:
-            raise ConfigError(f"metrics.{key}: expected 1 or more, got {metrics[key]}")
+    for key, least in (("feature_every", 1), ("resamples", 1), ("network_steps", 0), ("sync_steps", 0)):
+        if metrics[key] < least:
+            raise ConfigError(f"metrics.{key}: expected {least} or more, got {metrics[key]}")
     known = dict.fromkeys(m.extractor for m in METRICS if m.extractor)
     for name in metrics["extractors"]:
         if name not in known:
@@ -399,6 +399,8 @@ def _metric_keys(
     allow_biased: bool,
     inception_weights: str | None,
     redetect: Literal["facemesh"] | None,
+    network_steps: int,
+    sync_steps: int,
 ) -> None:
     """The keys of `metrics` and their types."""
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import probing, scoring, transfer_truth
+from benchmark import judging, probing, scoring, transfer_truth
 from benchmark.config import instantiate
 from benchmark.data.corpus import CorpusError
 from benchmark.data.items import Item, to_request
@@ -215,7 +215,7 @@ def _stage(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Su
 
 
 def _train_judge(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
-    scoring.train(around.study, folder.output)
+    judging.train_judges(around.study, folder.output)
 
 
 def _truth(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:

@@ -31,6 +31,7 @@ from models.types import Clip
 
 PREDICT_VERSION = 1
 SCORE_VERSION = 2
+JUDGE_VERSION = 1
 CHUNK = 12
 """About so many clips are prepared in one job; clips of one sentence stay together."""
 
@@ -343,14 +344,18 @@ class _Builder:
         )
 
     def judge(self) -> Job | None:
-        if not self.study.judged:
+        study = self.study
+        if not (study.judged or study.listens):
             return None
         return self._folder_job(
             "judge",
             "judge",
-            config={},
-            target="benchmark.metrics.emotion.train_judge",
-            version=SCORE_VERSION,
+            config={
+                "emotion": study.judged,
+                **{key: study.config.metrics[key] for key in ("network_steps", "sync_steps")},
+            },
+            target="benchmark.judging.train_judges",
+            version=JUDGE_VERSION,
             upstream={},
             data=self.study.judge_id,
             seed=None,

@@ -19,6 +19,7 @@ from benchmark.data.corpus import Split
 from benchmark.data.items import Item, condition_text
 from benchmark.data.warped import ERROR
 from benchmark.jobs import WARPED
+from benchmark.judging import AGREEMENT
 from benchmark.metrics.metric import info
 from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.observations import OBSERVATIONS
@@ -99,21 +100,24 @@ def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> 
     """Records, then the manifest; files that would not change are not touched."""
     records: list[Record] = []
     notes: list[str] = list(plan.notes)
-    confusion: dict[str, Any] = {}
+    counts: dict[str, Any] = {}
     for cell in plan.cells:
         if cell.name in failed:
             continue
         scores = scores_of(folder_of(settings, plan, cell.score))
         records += cell_records(plan, cell, scores)
         notes += scores["notes"]
-        _add_confusion(confusion, cell, scores["judged"])
+        _add_counts(counts, cell, scores["judged"])
     floors, left_out = _floors(settings, plan)
     notes += left_out
     notes += _warp_notes(settings, plan)
+    judged = _judged_truth(settings, plan)
+    notes += judged.get("notes", [])
+    judges = _judges(judged, counts)
     directory = settings.run_directory
     write_probes(directory / PROBES, probe_records(settings, plan, failed))
     write_records(directory / RECORDS, records)
-    manifest = _manifest(settings, plan, failed, tuple(dict.fromkeys(notes)), confusion, records, floors)
+    manifest = _manifest(settings, plan, failed, tuple(dict.fromkeys(notes)), judges, records, floors)
     write_manifest(directory / MANIFEST, manifest)
     _write_observations(settings, plan)
 
@@ -151,16 +155,18 @@ def _probes_about(settings: Settings, plan: Plan) -> dict[str, Any]:
     return {} if plan.reference is None else _probed(settings, plan, plan.reference)["about"]
 
 
-def _add_confusion(confusion: dict[str, Any], cell: Cell, judged: Mapping[str, Any]) -> None:
-    for condition, counts in judged.get("confusion", {}).items():
-        key = f"{cell.variant.method.name}/{cell.variant.ablation}/{condition}"
-        before = confusion.get(key)
-        if before is None:
-            confusion[key] = counts
-        else:
-            confusion[key] = [
-                [a + b for a, b in zip(x, y, strict=True)] for x, y in zip(before, counts, strict=True)
-            ]
+def _add_counts(found: dict[str, Any], cell: Cell, judged: Mapping[str, Any]) -> None:
+    """Add a cell's tables of verdicts to those of its row, whatever its seed."""
+    tables = {name: table["confusion"] for name, table in judged.items() if "confusion" in table}
+    for name, by_condition in {**tables, AGREEMENT: judged.get(AGREEMENT, {})}.items():
+        for condition, counts in by_condition.items():
+            key = f"{cell.variant.method.name}/{cell.variant.ablation}/{condition}"
+            own = found.setdefault(name, {})
+            own[key] = _sum(own[key], counts) if key in own else counts
+
+
+def _sum(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) -> list[list[int]]:
+    return [[a + b for a, b in zip(x, y, strict=True)] for x, y in zip(first, second, strict=True)]
 
 
 def _manifest(
@@ -168,7 +174,7 @@ def _manifest(
     plan: Plan,
     failed: Mapping[str, str],
     notes: tuple[str, ...],
-    confusion: Mapping[str, Any],
+    judges: Mapping[str, Any],
     records: Sequence[Record],
     floors: Mapping[str, Mapping[str, Floor]],
 ) -> Manifest:
@@ -186,7 +192,7 @@ def _manifest(
         clips={item.id: _described(item) for item in study.items},
         cells=tuple(_cell_info(cell, failed) for cell in plan.cells),
         notes=notes,
-        judges=_judges(settings, plan, confusion),
+        judges=judges,
         floors=floors,
         provenance=_provenance(settings, plan),
         probes=_probes_about(settings, plan),
@@ -241,24 +247,33 @@ def _listed(error: Mapping[str, tuple[float, float]]) -> str:
     return ", ".join(f"{metric_of(n).label} {mean:.2f} ± {half:.2f}" for n, (mean, half) in error.items())
 
 
-def _judges(settings: Settings, plan: Plan, confusion: Mapping[str, Any]) -> dict[str, Any]:
+def _judged_truth(settings: Settings, plan: Plan) -> dict[str, Any]:
+    """What the judges make of the true clips; empty without judges."""
     folder = folder_of(settings, plan, plan.truth)
     if not folder.is_complete():
         return {}
-    judged = json.loads((folder.path / JUDGED).read_text(encoding="utf-8"))
-    if not judged:
-        return {}
-    accuracy = judged["accuracy"]
-    return {
-        "emotion": {
-            "labels": judged["labels"],
-            "chance": judged["chance"],
-            "ceiling": accuracy.get("self"),
-            "ceilings": accuracy,
-            "truth": judged["confusion"],
-            "confusion": dict(confusion),
-        }
-    }
+    return json.loads((folder.path / JUDGED).read_text(encoding="utf-8"))
+
+
+def _judges(judged: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
+    """By judge what `records.Manifest.judges` says."""
+    judges: dict[str, Any] = {}
+    for name, table in judged.items():
+        if "labels" in table:
+            told = {key: table[key] for key in ("labels", "chance", "temperature", "calibration")}
+            ceilings = table["accuracy"]
+            judges[name] = {
+                **told,
+                "ceiling": ceilings.get("self"),
+                "ceilings": ceilings,
+                "truth": table["confusion"],
+                "confusion": dict(counts.get(name, {})),
+            }
+    if judged.get(AGREEMENT):
+        judges[AGREEMENT] = {"truth": judged[AGREEMENT], "rows": dict(counts.get(AGREEMENT, {}))}
+    if judged.get("sync"):
+        judges["sync"] = {"truth": judged["sync"]}
+    return judges
 
 
 def _floors(settings: Settings, plan: Plan) -> tuple[dict[str, dict[str, Floor]], list[str]]:

@@ -15,11 +15,10 @@ import numpy as np
 
 from benchmark.data.items import Item, truth_of
 from benchmark.floors import other_real_clips, real_floors
+from benchmark.judging import Verdicts, asked_emotion, load_judges, truth_tables, verdict_tables, verdicts_in
 from benchmark.lossless import load_frames
-from benchmark.metrics.emotion import EmotionJudge, neutral_reference, verdicts
 from benchmark.metrics.extractors import FrameExtractor, extractor
 from benchmark.metrics.frechet import TooFewVectorsError
-from benchmark.metrics.judges import NO_JUDGES, Judges
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import frame_features, score_clip, score_set, set_protocols
 from benchmark.records import WHOLE_SET, write_text
@@ -29,16 +28,14 @@ from models.preprocess.facemesh import FaceMesh
 from models.seeding import generator
 from models.types import CROP_SIZE, Prediction
 
-SCORES, JUDGED, FLOORS, FEATURES, LANDMARKS, JUDGE, REDETECTED = (
+SCORES, JUDGED, FLOORS, FEATURES, LANDMARKS, REDETECTED = (
     "scores.json",
     "judged.json",
     "floors.json",
     "features.safetensors",
     "landmarks.safetensors",
-    "judge.safetensors",
     "redetected.safetensors",
 )
-NEUTRAL = "neutral.safetensors"
 Progress = Callable[[int, int], None]
 
 
@@ -55,30 +52,6 @@ def load_prediction(folder: Path, landmarks: Mapping[str, np.ndarray], item: Ite
     points = landmarks[item.id]
     path = frames_file(folder, item)
     return Prediction(points, load_frames(path, len(points)) if path.is_file() else None)
-
-
-def train(study: Study, folder: Path) -> None:
-    """Train the emotion judge, and measure the subject's neutral face that it compares with."""
-    from benchmark.metrics.emotion import train_judge
-
-    emotions = study.data.emotions
-    clips = [c for c in study.split.judge_train if c.emotion in emotions]
-    train_judge(clips, emotions).save(folder / JUDGE)
-    neutral = neutral_reference([c for c in study.split.train if c.emotion == "neutral"])
-    save_arrays(folder / NEUTRAL, {"neutral": neutral})
-
-
-def _judges(folder: Path | None) -> tuple[Judges, np.ndarray | None]:
-    """The judges of a study and its subject's neutral face."""
-    if folder is None:
-        return NO_JUDGES, None
-    return Judges(EmotionJudge.load(folder / JUDGE)), load_arrays(folder / NEUTRAL)["neutral"]
-
-
-def _asked_emotion(item: Item, judges: Judges) -> str | None:
-    """The wanted emotion, if the judge knows it."""
-    wanted = item.emotion.emotion
-    return wanted if judges.emotion is not None and wanted in judges.emotion.emotions else None
 
 
 def _extractors(study: Study) -> dict[str, FrameExtractor]:
@@ -106,19 +79,19 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
     """What the truth looks like to the judge and the extractors, and its videos."""
     from models.rendering.video import write_video
 
-    judges, neutral = _judges(judge_folder)
+    judges, neutral = load_judges(judge_folder)
     extractors = _extractors(study)
     features: dict[str, np.ndarray] = {}
-    seen: dict[str, str | None] = {}
+    seen: Verdicts = {}
     redetected: dict[str, np.ndarray] = {}
     detector = _redetector(study)
     (folder / "media").mkdir()
     for number, item in enumerate(study.items, start=1):
         truth = truth_of(item)
-        emotion = _asked_emotion(item, judges)
+        emotion = asked_emotion(item, judges)
         if emotion is not None:
             score = score_clip(truth, truth, clip_id=item.id, emotion=emotion, judges=judges, neutral=neutral)
-            seen[item.id] = score["emotion"].label
+            seen[item.id] = verdicts_in(score)
         if truth.frames is not None:
             features |= _features(study, item, truth.frames, extractors)
             if detector is not None:
@@ -129,9 +102,8 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
     _write_floors(study, folder, features, extractors)
     if redetected:
         save_arrays(folder / REDETECTED, redetected)
-    write_text(
-        folder / JUDGED, json.dumps(_judged(study, judges.emotion, seen), indent=1, sort_keys=True) + "\n"
-    )
+    tables = truth_tables(study, judge_folder, seen)
+    write_text(folder / JUDGED, json.dumps(tables, indent=1, sort_keys=True) + "\n")
 
 
 def _features(
@@ -172,45 +144,25 @@ def _conditions(study: Study) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.condition for item in study.items))
 
 
-def _judged(study: Study, judge: EmotionJudge | None, seen: Mapping[str, str | None]) -> dict[str, Any]:
-    """Accuracy and confusion by condition."""
-    if judge is None:
-        return {}
-    found: dict[str, Any] = {"labels": list(judge.emotions), "chance": 1 / len(judge.emotions)}
-    found["accuracy"], found["confusion"] = {}, {}
-    for condition in _conditions(study):
-        pairs = [
-            (item.emotion.emotion, seen[item.id])
-            for item in study.items
-            if item.condition == condition and seen.get(item.id) is not None
-        ]
-        if not pairs:
-            continue
-        table = verdicts([str(w) for w, _ in pairs], [str(s) for _, s in pairs], judge.emotions)
-        found["accuracy"][condition] = table.accuracy
-        found["confusion"][condition] = table.confusion.tolist()
-    return found
-
-
 def score_predictions(
     study: Study, folder: Path, predict: Path, truth: Path, judge_folder: Path | None, progress: Progress
 ) -> None:
     """Every clip under every protocol that applies, then every condition under the protocols of sets."""
-    judges, neutral = _judges(judge_folder)
+    judges, neutral = load_judges(judge_folder)
     landmarks = load_arrays(predict / LANDMARKS)
     extractors = _extractors(study) if (predict / "frames").is_dir() else {}
     detector = _redetector(study) if (truth / REDETECTED).is_file() else None
     found = load_arrays(truth / REDETECTED) if detector is not None else {}
     features: dict[str, np.ndarray] = {}
     rows: list[dict[str, Any]] = []
-    seen: dict[str, str | None] = {}
+    seen: Verdicts = {}
     for number, item in enumerate(study.items, start=1):
         predicted = load_prediction(predict, landmarks, item)
         scores = score_clip(
             predicted,
             truth_of(item),
             clip_id=item.id,
-            emotion=_asked_emotion(item, judges),
+            emotion=asked_emotion(item, judges),
             judges=judges,
             neutral=neutral,
             redetected=(_detected(detector, predicted.frames), found[item.id])
@@ -219,13 +171,12 @@ def score_predictions(
             waveform=item.audio.waveform,
         )
         rows += [_row(item.condition, protocol, item.id, score) for protocol, score in scores.items()]
-        if "emotion" in scores:
-            seen[item.id] = scores["emotion"].label
+        seen[item.id] = verdicts_in(scores)
         if predicted.frames is not None and item.truth.filmed:
             features |= _features(study, item, predicted.frames, extractors)
         progress(number, len(study.items))
     sets, notes = _score_sets(study, features, extractors, truth)
-    content = {"rows": rows + sets, "notes": notes, "judged": _judged(study, judges.emotion, seen)}
+    content = {"rows": rows + sets, "notes": notes, "judged": verdict_tables(study, judges, seen)}
     write_text(folder / SCORES, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 

@@ -139,6 +139,11 @@ class Study:
         neutral = any(clip.emotion == "neutral" for clip in self.split.train)
         return len(emotions) >= 2 and neutral and set(emotions) <= shown
 
+    @property
+    def listens(self) -> bool:
+        """Whether a sync judge has others to train on, and is wanted."""
+        return bool(self.split.judge_train) and self.config.metrics["sync_steps"] > 0
+
     # Identities: what a stage's bits depend on
 
     @cached_property

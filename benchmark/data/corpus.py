@@ -72,6 +72,10 @@ class Corpus(ABC):
         """(people, examples, 68, 3) float32, see `models.method.TrainingData.heads`."""
 
 
+SYNC_CLIPS = 48
+"""Other speakers' clips for a judge of synchrony alone: enough for it, and video takes long to prepare."""
+
+
 @dataclass(frozen=True)
 class Split:
     """Who learns from what. Sentences of `test` occur nowhere else, whoever speaks them."""
@@ -198,7 +202,7 @@ def split_corpus(
         train=train,
         validation=tuple(takes),
         test=test,
-        judge_train=_judge_clips(clips, who, held, judge_sentences) if corpus.emotions else (),
+        judge_train=_judge_clips(clips, who, held, judge_sentences, bool(corpus.emotions)),
         validation_by_sentence=not few,
         notes=tuple(notes),
     )
@@ -277,13 +281,16 @@ def _first_sentences(clips: list[Clip], emotions: Sequence[str], count: int | No
 
 
 def _judge_clips(
-    clips: Sequence[Clip], subject: str | None, held: set[str], sentences: int | None
+    clips: Sequence[Clip], subject: str | None, held: set[str], sentences: int | None, emotional: bool
 ) -> tuple[Clip, ...]:
-    """Other speakers' clips of some training sentences."""
+    """Other speakers' clips of some training sentences; where only synchrony is judged, some of them."""
     others = [c for c in clips if subject is not None and c.speaker != subject]
     free = {c.sentence for c in others} - held
     chosen = free if sentences is None else set(choose_sentences(free, min(sentences, len(free))))
-    return tuple(c for c in others if c.sentence in chosen)
+    found = tuple(c for c in others if c.sentence in chosen)
+    if emotional or len(found) <= SYNC_CLIPS:
+        return found
+    return tuple(found[place * len(found) // SYNC_CLIPS] for place in range(SYNC_CLIPS))
 
 
 def _fewer(corpus: Corpus, sentences: int, wanted: _Held, held: _Held) -> list[str]:

@@ -13,34 +13,63 @@ this judge replaces it, so its accuracies stand beside its own ceiling on real c
 
 from __future__ import annotations
 
-import json
-import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from scipy.special import log_softmax, softmax
 
+from benchmark.metrics.calibration import fit_temperature
+from benchmark.metrics.judge_file import JudgeError, load_judge, save_judge
 from benchmark.metrics.landmarks import faces_found, stabilised
 from benchmark.metrics.score import Score
 from models.landmarks.topology import IBUG68, to_68
 from models.types import Clip
 
-FORMAT = "evp-bench emotion judge 1"
+FORMAT = "evp-bench emotion judge 2"
 QUANTILES = (0.1, 0.5, 0.9)
 STRENGTHS = (0.0001, 0.0003, 0.001, 0.003, 0.01)
 """Inverse regularisation strengths, chosen from by leaving one speaker out."""
 NEUTRAL = "neutral"
 
 
-class JudgeError(ValueError):
-    """A judge that cannot be trained, loaded or asked: what was expected, what came."""
+class EmotionClassifier(ABC):
+    """What every emotion judge can be asked."""
+
+    emotions: tuple[str, ...]
+    temperature: float
+    """Divides the logits. Fitted on clips of speakers that a training without them left out."""
+    left_out_logits: np.ndarray
+    """(clips, emotions) float64: what those trainings made of the clips that they left out."""
+    left_out_labels: np.ndarray
+    """(clips,) int64: indices of what these clips show."""
+
+    @abstractmethod
+    def logits(self, landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed") -> np.ndarray:
+        """(emotions,) logits of a clip.
+
+        Args:
+            landmarks: (frames, 68 or 106, 2), pixels of any crop; NaN frames have no face.
+            neutral: (68, 2), the speaker's `neutral_reference`.
+
+        Raises:
+            JudgeError: no two consecutive frames have a face, or the neutral face is of another shape.
+        """
+
+    def probabilities(
+        self, landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed"
+    ) -> np.ndarray:
+        """(emotions,) calibrated probabilities of a clip; see `logits`."""
+        return softmax(self.logits(landmarks, neutral, clip=clip) / self.temperature)
+
+    def predict(self, landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed") -> str:
+        return self.emotions[int(self.logits(landmarks, neutral, clip=clip).argmax())]
 
 
 @dataclass(frozen=True)
-class EmotionJudge:
+class EmotionJudge(EmotionClassifier):
     """A linear classifier of clip features; `train_judge` makes one."""
 
     emotions: tuple[str, ...]
@@ -50,41 +79,18 @@ class EmotionJudge:
     """(features, emotions), for features minus `centre`."""
     bias: np.ndarray
     """(emotions,)"""
+    temperature: float
+    left_out_logits: np.ndarray
+    left_out_labels: np.ndarray
 
-    def probabilities(
-        self, landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed"
-    ) -> np.ndarray:
-        """(emotions,) probabilities of a clip.
-
-        Args:
-            landmarks: (frames, 68 or 106, 2), pixels of any crop; NaN frames have no face.
-            neutral: (68, 2), the speaker's `neutral_reference`.
-
-        Raises:
-            JudgeError: no two consecutive frames have a face, or the neutral face is of another shape.
-        """
-        logits = (clip_features(landmarks, neutral, clip=clip) - self.centre) @ self.weights + self.bias
-        odds = np.exp(logits - logits.max())
-        return odds / odds.sum()
-
-    def predict(self, landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed") -> str:
-        return self.emotions[int(self.probabilities(landmarks, neutral, clip=clip).argmax())]
+    def logits(self, landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed") -> np.ndarray:
+        return (clip_features(landmarks, neutral, clip=clip) - self.centre) @ self.weights + self.bias
 
     def save(self, path: Path) -> None:
         """Write the arrays as safetensors, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        arrays = {
-            "centre": self.centre,
-            "weights": np.ascontiguousarray(self.weights),
-            "bias": self.bias,
-        }
-        try:
-            # One entry: safetensors writes several in an order that changes from call to call.
-            temporary.write_bytes(save(arrays, metadata={FORMAT: json.dumps(self.emotions)}))
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        names = ("centre", "weights", "bias", "left_out_logits", "left_out_labels")
+        facts = {"emotions": self.emotions, "temperature": self.temperature}
+        save_judge(path, {name: getattr(self, name) for name in names}, FORMAT, facts)
 
     @classmethod
     def load(cls, path: Path) -> EmotionJudge:
@@ -92,17 +98,8 @@ class EmotionJudge:
         Raises:
             JudgeError: the file is missing or is not a judge of this version.
         """
-        if not path.is_file():
-            raise JudgeError(f"no emotion judge at {path}: train it first")
-        try:
-            with safe_open(path, framework="numpy") as stored:
-                metadata = stored.metadata() or {}
-                arrays = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise JudgeError(f"{path} is not a readable emotion judge ({error}); train it again") from error
-        if FORMAT not in metadata or set(arrays) != {"centre", "weights", "bias"}:
-            raise JudgeError(f"{path} is not an emotion judge of this version; train it again")
-        return cls(emotions=tuple(json.loads(metadata[FORMAT])), **arrays)
+        arrays, facts = load_judge(path, FORMAT, "emotion judge")
+        return cls(emotions=tuple(facts["emotions"]), temperature=facts["temperature"], **arrays)
 
 
 def neutral_reference(clips: Sequence[Clip]) -> np.ndarray:
@@ -114,7 +111,7 @@ def neutral_reference(clips: Sequence[Clip]) -> np.ndarray:
     speakers = sorted({clip.speaker for clip in clips})
     if len(speakers) > 1:
         raise JudgeError(f"expected clips of one speaker, got {', '.join(speakers)}")
-    faces = [_displacement(clip.landmarks, 0.0, clip.id) for clip in clips if clip.emotion == NEUTRAL]
+    faces = [_stabilised(clip.landmarks, clip.id) for clip in clips if clip.emotion == NEUTRAL]
     means = [np.nanmean(face, axis=0) for face in faces if np.isfinite(face).any()]
     if not means:
         who = speakers[0] if speakers else "nobody"
@@ -125,10 +122,33 @@ def neutral_reference(clips: Sequence[Clip]) -> np.ndarray:
     return np.mean(means, axis=0)
 
 
-def _displacement(landmarks: np.ndarray, neutral: np.ndarray | float, clip: str) -> np.ndarray:
-    """(frames, 68, 2) float64: stabilised landmarks minus the neutral face; NaN where no face is."""
+def neutral_references(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+    """The `neutral_reference` of every speaker.
+
+    Raises:
+        JudgeError: a speaker without a neutral clip that has a face.
+    """
+    by_speaker: dict[str, list[Clip]] = {}
+    for clip in clips:
+        by_speaker.setdefault(clip.speaker, []).append(clip)
+    return {speaker: neutral_reference(own) for speaker, own in by_speaker.items()}
+
+
+def displacement(landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed") -> np.ndarray:
+    """(frames, 68, 2) float64: stabilised landmarks minus the neutral face; NaN where no face is.
+
+    Raises:
+        JudgeError: the neutral face is of another shape.
+        ValueError: naming the clip: landmarks of another shape, infinite, or known in part of a frame.
+    """
+    if np.shape(neutral) != (68, 2) or not np.isfinite(neutral).all():
+        raise JudgeError(f"clip {clip}: expected a finite neutral face (68, 2), got {np.shape(neutral)}")
+    return _stabilised(landmarks, clip) - neutral
+
+
+def _stabilised(landmarks: np.ndarray, clip: str) -> np.ndarray:
     what = f"clip {clip}: landmarks"
-    return to_68(stabilised(landmarks, faces_found(landmarks, what), what)) - neutral
+    return to_68(stabilised(landmarks, faces_found(landmarks, what), what))
 
 
 def clip_features(landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "unnamed") -> np.ndarray:
@@ -140,9 +160,7 @@ def clip_features(landmarks: np.ndarray, neutral: np.ndarray, *, clip: str = "un
     Raises:
         JudgeError: no two consecutive frames have a face, or the neutral face is of another shape.
     """
-    if np.shape(neutral) != (68, 2) or not np.isfinite(neutral).all():
-        raise JudgeError(f"clip {clip}: expected a finite neutral face (68, 2), got {np.shape(neutral)}")
-    return _summary(_displacement(landmarks, neutral, clip), clip)
+    return _summary(displacement(landmarks, neutral, clip=clip), clip)
 
 
 def _summary(displacement: np.ndarray, clip: str) -> np.ndarray:
@@ -176,17 +194,29 @@ def train_judge(clips: Sequence[Clip], emotions: Sequence[str]) -> EmotionJudge:
         JudgeError: fewer than two emotions; a label that is not among them or has no clip; a speaker
             without neutral clips; or an emotion that only one speaker shows, in one sentence.
     """
-    _check_labels(clips, emotions)
+    check_labels(clips, emotions)
     usable, plain, mirrored = _training_features(clips)
     labels = np.array([emotions.index(clip.emotion or "") for clip in usable])
     missing = sorted(set(emotions) - {emotions[k] for k in labels})
     if missing:
         raise JudgeError(f"the emotion judge has no usable training clip of {', '.join(missing)}")
-    strength = _choose_strength(plain, mirrored, labels, _folds(usable, labels), len(emotions))
-    return EmotionJudge(tuple(emotions), *_fit(plain, mirrored, labels, len(emotions), strength))
+    folds = folds_of(usable, labels)
+    strength, logits = _choose_strength(plain, mirrored, labels, folds, len(emotions))
+    left_out = np.concatenate([labels[held] for held in folds])
+    return EmotionJudge(
+        tuple(emotions),
+        *_fit(plain, mirrored, labels, len(emotions), strength),
+        temperature=fit_temperature(logits, left_out),
+        left_out_logits=logits,
+        left_out_labels=left_out,
+    )
 
 
-def _check_labels(clips: Sequence[Clip], emotions: Sequence[str]) -> None:
+def check_labels(clips: Sequence[Clip], emotions: Sequence[str]) -> None:
+    """
+    Raises:
+        JudgeError: fewer than two different emotions, or a clip that shows none of them.
+    """
     if len(set(emotions)) != len(emotions) or len(emotions) < 2:
         raise JudgeError(f"the emotion judge needs two or more different emotions, got {list(emotions)}")
     for clip in clips:
@@ -196,13 +226,10 @@ def _check_labels(clips: Sequence[Clip], emotions: Sequence[str]) -> None:
 
 def _training_features(clips: Sequence[Clip]) -> tuple[list[Clip], np.ndarray, np.ndarray]:
     """The usable clips, their features, and those of their mirror images."""
-    by_speaker: dict[str, list[Clip]] = {}
-    for clip in clips:
-        by_speaker.setdefault(clip.speaker, []).append(clip)
-    neutral = {speaker: neutral_reference(own) for speaker, own in by_speaker.items()}
+    neutral = neutral_references(clips)
     usable, plain, mirrored = [], [], []
     for clip in clips:
-        moved = _displacement(clip.landmarks, neutral[clip.speaker], clip.id)
+        moved = displacement(clip.landmarks, neutral[clip.speaker], clip=clip.id)
         seen = _seen(moved)
         if (seen[1:] & seen[:-1]).any():
             usable.append(clip)
@@ -213,7 +240,7 @@ def _training_features(clips: Sequence[Clip]) -> tuple[list[Clip], np.ndarray, n
     return usable, np.array(plain), np.array(mirrored)
 
 
-def _folds(clips: Sequence[Clip], labels: np.ndarray) -> list[np.ndarray]:
+def folds_of(clips: Sequence[Clip], labels: np.ndarray) -> list[np.ndarray]:
     """Masks (clips,) of what is held out at a time, such that what stays has every emotion.
 
     Raises:
@@ -238,17 +265,22 @@ def _choose_strength(
     labels: np.ndarray,
     folds: Sequence[np.ndarray],
     num_emotions: int,
-) -> float:
-    """The strength with the least cross-entropy on clips left out; the strongest penalty wins a tie."""
+) -> tuple[float, np.ndarray]:
+    """The strength with the least cross-entropy on clips left out, and their logits, fold after fold.
+
+    The strongest penalty wins a tie.
+    """
     losses = dict.fromkeys(STRENGTHS, 0.0)
+    found: dict[float, list[np.ndarray]] = {strength: [] for strength in STRENGTHS}
     for held in folds:
         for strength in STRENGTHS:
             centre, weights, bias = _fit(plain[~held], mirrored[~held], labels[~held], num_emotions, strength)
             logits = (plain[held] - centre) @ weights + bias
-            logits -= logits.max(1, keepdims=True)
-            chosen = logits[np.arange(held.sum()), labels[held]] - np.log(np.exp(logits).sum(1))
+            found[strength].append(logits)
+            chosen = log_softmax(logits, axis=1)[np.arange(held.sum()), labels[held]]
             losses[strength] -= float(chosen.sum())
-    return min(STRENGTHS, key=lambda strength: losses[strength])
+    best = min(STRENGTHS, key=lambda strength: losses[strength])
+    return best, np.concatenate(found[best])
 
 
 def _fit(
@@ -273,7 +305,12 @@ def _fit(
 
 
 def emotion_score(
-    judge: EmotionJudge, landmarks: np.ndarray, neutral: np.ndarray, emotion: str, *, clip: str = "unnamed"
+    judge: EmotionClassifier,
+    landmarks: np.ndarray,
+    neutral: np.ndarray,
+    emotion: str,
+    *,
+    clip: str = "unnamed",
 ) -> Score:
     """1 if the judge sees the wanted emotion, else 0; its verdict is the score's label.
 
@@ -284,17 +321,47 @@ def emotion_score(
         JudgeError: the judge does not know the emotion.
         ValueError: naming the clip: landmarks that are not (frames, 68 or 106, 2), or one frame only.
     """
+    found = _found(judge, landmarks, emotion, clip)
+    if not _consecutive(found):
+        return _score(None, found)
+    label = judge.predict(landmarks, neutral, clip=clip)
+    return _score(float(label == emotion), found, label)
+
+
+def emotion_probability(
+    judge: EmotionClassifier,
+    landmarks: np.ndarray,
+    neutral: np.ndarray,
+    emotion: str,
+    *,
+    clip: str = "unnamed",
+) -> Score:
+    """The calibrated probability that the judge gives the wanted emotion; otherwise as `emotion_score`."""
+    found = _found(judge, landmarks, emotion, clip)
+    if not _consecutive(found):
+        return _score(None, found)
+    chances = judge.probabilities(landmarks, neutral, clip=clip)
+    return _score(float(chances[judge.emotions.index(emotion)]), found)
+
+
+def _found(judge: EmotionClassifier, landmarks: np.ndarray, emotion: str, clip: str) -> np.ndarray:
+    """(frames,) bool: where a face is."""
     if emotion not in judge.emotions:
         raise JudgeError(f"clip {clip}: the judge knows {', '.join(judge.emotions)}, not {emotion!r}")
     found = faces_found(landmarks, f"clip {clip}: landmarks")
     if len(found) < 2:
         raise ValueError(f"clip {clip}: the emotion judge needs two frames or more, got {len(found)}")
-    coverage = float(found.mean())
-    if not (found[1:] & found[:-1]).any():
-        return Score(None, coverage=coverage, least=0.0, most=1.0)
-    label = judge.predict(landmarks, neutral, clip=clip)
+    return found
+
+
+def _consecutive(found: np.ndarray) -> bool:
+    return bool((found[1:] & found[:-1]).any())
+
+
+def _score(value: float | None, found: np.ndarray, label: str | None = None) -> Score:
+    """With missing frames, anything between wrong and right could have been seen."""
     least, most = (None, None) if found.all() else (0.0, 1.0)
-    return Score(float(label == emotion), coverage=coverage, label=label, least=least, most=most)
+    return Score(value, coverage=float(found.mean()), label=label, least=least, most=most)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from benchmark.metrics.edges import EdgeDistances, edge_distances
-from benchmark.metrics.emotion import emotion_score
+from benchmark.metrics.emotion import EmotionClassifier, emotion_probability, emotion_score
 from benchmark.metrics.image import check_pair, gaussian_sums, luma_of, mouth_boxes
 from benchmark.metrics.judges import NO_JUDGES, Judges
 from benchmark.metrics.landmarks import (
@@ -23,16 +23,20 @@ from benchmark.metrics.landmarks import (
     Sides,
     align_pair,
     check_sides,
+    faces_found,
     procrustes,
     stabilise_sides,
 )
 from benchmark.metrics.sampling import ALL, Sampling
 from benchmark.metrics.score import Score
+from benchmark.metrics.sync import Agreement
 from benchmark.records import ProtocolInfo
 from models.rendering.canny import Box
 from models.types import CROP_SIZE, Prediction
 
-Need = Literal["landmarks", "frames", "square", "judge", "redetected", "audio"]
+Need = Literal[
+    "landmarks", "frames", "square", "judge", "redetected", "audio", "emotion network", "sync judge"
+]
 
 Damage = Literal[
     "lip shift",
@@ -160,23 +164,55 @@ class ClipPair:
             found.add("frames")
             if self.truth.frames.shape[1] == self.truth.frames.shape[2]:
                 found.add("square")
-        if self.judges.emotion is not None and self.neutral is not None and self.emotion is not None:
-            found.add("judge")
+        if self.neutral is not None and self.emotion is not None:
+            if self.judges.emotion is not None:
+                found.add("judge")
+            if self.judges.network is not None:
+                found.add("emotion network")
         if self.redetected is not None:
             found.add("redetected")
         if self.waveform is not None:
             found.add("audio")
+        if self.judges.sync is not None:
+            found.add("sync judge")
         return frozenset(found)
+
+    @cached_property
+    def agreement(self) -> Agreement | None:
+        """How well the predicted mouth goes with the sound; None for a clip with too few faces in a row.
+
+        Raises:
+            ValueError: the judge or the waveform is missing.
+        """
+        judge = self.judges.sync
+        if judge is None or self.waveform is None:
+            raise ValueError(f"clip {self.clip}: needs a sync judge and a waveform")
+        found = faces_found(self.predicted.landmarks, f"clip {self.clip}: predicted landmarks")
+        if not judge.sees_enough(found):
+            return None
+        return judge.agreement(self.predicted.landmarks, self.waveform, clip=self.clip)
 
     def judged(self) -> Score:
         """
         Raises:
             ValueError: the judge, the neutral face or the wanted emotion is missing.
         """
-        judge = self.judges.emotion
+        return emotion_score(*self._asked(self.judges.emotion), clip=self.clip)
+
+    def judged_by_network(self) -> Score:
+        """As `judged`, by the second judge."""
+        return emotion_score(*self._asked(self.judges.network), clip=self.clip)
+
+    def probability(self) -> Score:
+        """The probability that the judge gives the wanted emotion; raises as `judged`."""
+        return emotion_probability(*self._asked(self.judges.emotion), clip=self.clip)
+
+    def _asked(
+        self, judge: EmotionClassifier | None
+    ) -> tuple[EmotionClassifier, np.ndarray, np.ndarray, str]:
         if judge is None or self.neutral is None or self.emotion is None:
             raise ValueError(f"clip {self.clip}: needs a judge, a neutral face and a wanted emotion")
-        return emotion_score(judge, self.predicted.landmarks, self.neutral, self.emotion, clip=self.clip)
+        return judge, self.predicted.landmarks, self.neutral, self.emotion
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark import scoring
 from benchmark.data.parametric import Parametric
+from benchmark.judging import load_judges, train_judges
 from benchmark.metrics.extractors import FrameExtractor, extractor
 from benchmark.metrics.frechet import TooFewVectorsError
 from benchmark.metrics.judges import Judges
@@ -108,8 +108,8 @@ def _trained(study: Study, folder: Path) -> tuple[Judges, np.ndarray | None]:
     neutral = [clip for clip in study.split.train if clip.emotion == "neutral"]
     for clip in (*study.split.judge_train, *neutral):
         study.corpus.prepare(clip, frames=False)
-    scoring.train(study, folder)
-    return scoring._judges(folder)
+    train_judges(study, folder)
+    return load_judges(folder)
 
 
 @dataclass

@@ -10,9 +10,12 @@ import cv2
 import numpy as np
 
 from benchmark.metrics.emotion import neutral_reference, train_judge
+from benchmark.metrics.emotion_network_training import train_emotion_network
 from benchmark.metrics.judges import Judges
 from benchmark.metrics.metric import ClipPair, Damage, Metric
 from benchmark.metrics.score import Score
+from benchmark.metrics.sync_training import train_sync_judge
+from models.audio.framing import SAMPLES_PER_FRAME
 from models.landmarks.topology import IBUG68
 from models.types import Clip, Prediction
 
@@ -61,6 +64,15 @@ def talking(emotion: str, speaker: int = 0, take: int = 0, lag: float = 0.0) -> 
     return points
 
 
+def voice(landmarks: np.ndarray) -> np.ndarray:
+    """(samples,) noise that is loud where the mouth is open."""
+    opening = np.ptp(landmarks[:, 48:, 1], axis=1)
+    middles = (np.arange(len(opening)) + 0.5) * SAMPLES_PER_FRAME
+    loudness = np.interp(np.arange(len(opening) * SAMPLES_PER_FRAME), middles, opening - opening.min())
+    noise = np.random.default_rng(6).normal(0, 0.2, len(loudness))
+    return (noise * (0.02 + loudness / loudness.max())).astype(np.float32)
+
+
 def draw(landmarks: np.ndarray) -> np.ndarray:
     """(frames, SIZE, SIZE, 3) uint8: a cartoon of the landmarks before a fixed background with a post."""
     background = np.random.default_rng(9).integers(60, 130, (12, 12, 3)).astype(np.uint8)
@@ -93,12 +105,13 @@ class Bench:
     truth: Prediction
     judges: Judges
     neutral: np.ndarray
+    waveform: np.ndarray
 
     def pair(self, predicted: Prediction, truth: Prediction | None = None) -> ClipPair:
         """What detects landmarks in frames is perfect here."""
         true = truth or self.truth
         redetected = (predicted.landmarks, true.landmarks)
-        return ClipPair(predicted, true, CLIP, "happy", self.judges, self.neutral, redetected)
+        return ClipPair(predicted, true, CLIP, "happy", self.judges, self.neutral, redetected, self.waveform)
 
     def score(self, metric: Metric, predicted: Prediction, truth: Prediction | None = None) -> Score:
         pair = self.pair(predicted, truth)
@@ -114,11 +127,19 @@ def make_bench(root: Path) -> Bench:
             for take in range(2):
                 name = f"{speaker}-{emotion}-{take}"
                 (root / name).mkdir()
-                np.save(root / name / "landmarks.npy", talking(emotion, speaker, take))
+                points = talking(emotion, speaker, take)
+                np.save(root / name / "landmarks.npy", points)
+                np.save(root / name / "waveform.npy", voice(points))
                 clips.append(Clip(name, f"s{speaker}", f"t{take}", emotion, 1, root / name))
-    judge = train_judge([c for c in clips if c.speaker != "s0"], EMOTIONS)
+    others = [c for c in clips if c.speaker != "s0"]
+    judges = Judges(
+        train_judge(others, EMOTIONS),
+        train_emotion_network(others, EMOTIONS, steps=80),
+        train_sync_judge(others, steps=40),
+    )
     neutral = neutral_reference([c for c in clips if c.speaker == "s0"])
-    return Bench(shown(talking("happy", take=7)), Judges(judge), neutral)
+    truth = talking("happy", take=7)
+    return Bench(shown(truth), judges, neutral, voice(truth))
 
 
 def frames_of(prediction: Prediction) -> np.ndarray:

@@ -92,6 +92,7 @@ def test_one_call_scores_a_clip_under_all_that_apply(bench: Bench) -> None:
         judges=bench.judges,
         neutral=bench.neutral,
         redetected=(predicted.landmarks, bench.truth.landmarks),
+        waveform=bench.waveform,
     )
     assert list(everything) == [metric.id for metric in CLIP_METRICS]
     silent = score_clip(Prediction(predicted.landmarks), bench.truth, clip_id="c")
