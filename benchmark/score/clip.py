@@ -202,7 +202,6 @@ def _extractors(names: tuple[str, ...], weights: Path | None) -> Mapping[str, Fr
     from benchmark.metrics.extractors import extractor
 
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
     return {name: extractor(name, inception_weights=weights) for name in names}
 
 
