@@ -2,7 +2,8 @@
 
 The function takes (predicted, target) and returns a float. For ld and lvd it gets NumPy arrays (frames, 68 or
 106, 2) in pixels, NaN where no face was found; for ssim and psnr uint8 RGB images (height, width, 3); for
-frechet features (N, d). It may also return (value, coverage), the share of frames that it could measure.
+frechet features (N, d), or with --extractor frames (N, height, width, 3). It may also return (value,
+coverage), the share of frames that it could measure.
 
 Exit code 0: it passes, under a sound definition that is named. 1: something fails. 2: it cannot be run.
 """
@@ -13,6 +14,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.status import Status
@@ -20,6 +22,12 @@ from rich.status import Status
 from benchmark.conformance.check import KINDS, check
 from benchmark.conformance.verdict import Step, Verdict, show
 from benchmark.errors import ConfigError
+
+if TYPE_CHECKING:
+    from benchmark.metrics.extractors import FrameExtractor
+
+NETWORK_SECONDS = 120.0
+"""A call that runs a network over frames may take so long at least."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,6 +41,15 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--region", choices=("mouth", "face"), help="ld and lvd: the points that it claims to measure"
     )
+    found.add_argument(
+        "--extractor",
+        metavar="NAME",
+        help="frechet: the function takes uint8 RGB frames (N, H, W, 3), and claims the distance of this "
+        "network's features (mobilenetv2-96, mobilenetv2, inception)",
+    )
+    found.add_argument(
+        "--inception-weights", type=Path, metavar="FILE", help="the file that the extractor inception needs"
+    )
     found.add_argument("--seed", type=int, default=0, help="of the probe inputs")
     found.add_argument("--timeout", type=float, default=20.0, help="seconds that one call may take")
     found.add_argument("--json", type=Path, metavar="FILE", help="write the verdict there")
@@ -44,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser().parse_args(arguments)
     if asked.region and asked.kind not in ("ld", "lvd"):
         parser().error("--region is for ld and lvd")
+    if asked.extractor and asked.kind != "frechet":
+        parser().error("--extractor is for frechet")
     if asked.timeout <= 0:
         parser().error("--timeout: expected more than 0 seconds")
     try:
@@ -53,13 +72,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    show(verdict, Console(highlight=False))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
+    show(verdict, console)
     return 0 if verdict.passed else 1
 
 
 def _checked(asked: argparse.Namespace) -> Verdict:
     """With what is being asked on the screen."""
     console = Console(file=sys.stderr, highlight=False)
+    network = _extractor(asked)
     done = 0
     with Status(f"loading {asked.function}", console=console) as status:
 
@@ -72,10 +95,26 @@ def _checked(asked: argparse.Namespace) -> Verdict:
             asked.function,
             asked.kind,
             region=asked.region,
+            extractor=network,
             seed=asked.seed,
-            timeout=asked.timeout,
+            timeout=max(asked.timeout, NETWORK_SECONDS) if network else asked.timeout,
             on_step=on_step,
         )
+
+
+def _extractor(asked: argparse.Namespace) -> FrameExtractor | None:
+    """
+    Raises:
+        ConfigError: there is no such network, or its weights are missing.
+    """
+    if asked.extractor is None:
+        return None
+    from benchmark.metrics.extractors import ExtractorError, extractor
+
+    try:
+        return extractor(asked.extractor, inception_weights=asked.inception_weights)
+    except ExtractorError as error:
+        raise ConfigError(str(error)) from None
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def load(place: str, name: str) -> Callable[..., Any]:
     Raises:
         Exception: whatever its module raises when it is imported.
     """
+    sys.path.insert(0, str(Path.cwd()))
     if place.endswith(".py"):
         path = Path(place).resolve()
         sys.path.insert(0, str(path.parent))
@@ -36,7 +37,6 @@ def load(place: str, name: str) -> Callable[..., Any]:
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
     else:
-        sys.path.insert(0, str(Path.cwd()))
         module = importlib.import_module(place)
     found: Any = module
     for part in name.split("."):

@@ -143,24 +143,32 @@ class Ladder:
             return None
         values, more = ([answer.value for answer in asked_of] for asked_of in (answers, further))
         found = fit(catalogue, [*probes, *telling], [*values, *more], gauge)
-        found = found or fit(catalogue, probes, values, gauge)
+        return self.conclude(found or fit(catalogue, probes, values, gauge), asked, values)
+
+    def conclude(self, found: Fit | None, asked: str, values: Sequence[float]) -> Fit | None:
+        """Note in the verdict which definition gave the values."""
+        self._precise(values)
         if found is None:
             self.add(PARITY, asked, "none that is known", "a sound definition", "fail")
             return None
-        sound = not found.definition.defect
-        self.verdict.definition = found.definition.name
-        self.verdict.differs = found.definition.differs
-        self.verdict.published = found.definition.published
-        self.verdict.defect = found.definition.defect
-        self.verdict.accuracy = f"equal to {max(found.error, 1e-16):.0e}" + (
-            "" if found.error <= EXACT else ": single precision"
-        )
-        self.fit = found if sound else None
-        self.add(
-            PARITY, asked, found.definition.name, "a sound definition", "pass" if sound else "fail",
-            found.definition.defect,
-        )  # fmt: skip
+        definition = found.definition
+        self.verdict.definition, self.verdict.differs = definition.name, definition.differs
+        self.verdict.published, self.verdict.defect = definition.published, definition.defect
+        single = "" if found.error <= EXACT else ": single precision"
+        self.verdict.accuracy = f"equal to {max(found.error, 1e-16):.0e}{single}"
+        self.fit = None if definition.defect else found
+        outcome: Outcome = "fail" if definition.defect else "pass"
+        self.add(PARITY, asked, definition.name, "a sound definition", outcome, definition.defect)
         return found
+
+    def _precise(self, values: Sequence[float]) -> None:
+        """Values that all have a 16-bit form were computed in half precision."""
+        if all(float(np.float16(value)) == value != round(value) for value in values):
+            came = " ".join(f"{value:g}" for value in values)
+            self.add(
+                PARITY, "the precision of its values", came, "double or single precision", "fail",
+                "values are computed in half precision (float16): three digits, and sums that stop growing",
+            )  # fmt: skip
 
     def monotone(self, asked: str, pairs: Sequence[Pair], *, rising: bool, says: str) -> None:
         """Values along a graded distortion must rise, or fall, at every grade."""

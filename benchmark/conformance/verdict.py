@@ -74,7 +74,8 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in one line."""
         if not self.passed:
-            return f"FAILS. It looks like: {'; '.join(self.looks_like[:2]) or 'a failed step, see above'}."
+            told = self.looks_like[: 1 if self.defect else 2]
+            return f"FAILS. It looks like: {'; '.join(told) or 'a failed step, see above'}."
         protocol = f" (protocol {self.published})" if self.published else ""
         if not self.differs:
             return f"PASSES as the standard definition: {self.definition}{protocol}."
@@ -100,7 +101,9 @@ def show(verdict: Verdict, console: Console) -> None:
         console.print(escape(f"Note: {note}"))
     colour = "green" if verdict.passed else "red"
     console.print(f"[bold {colour}]{escape(verdict.sentence)}[/]")
-    for more in verdict.looks_like[2:] if not verdict.passed else ():
+    for more in verdict.looks_like if not verdict.passed else ():
+        if more in verdict.sentence:
+            continue
         console.print(escape(f"Also: {more}"))
 
 

@@ -6,7 +6,10 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.conformance.check import Kind
+from benchmark.conformance.check import Kind, check
+from benchmark.conformance.verdict import Verdict
+from benchmark.metrics.extractors import FrameExtractor
+from tests.conformance.network import ColourNetwork
 
 FOLDER = Path(__file__).parent
 
@@ -20,12 +23,17 @@ class Case:
     words: tuple[str, ...]
     """What the verdict must say: of a planted defect its name, of a sound definition in what it differs."""
     region: str | None = None
+    extractor: FrameExtractor | None = None
+    """The network whose distance it claims, of a function that takes frames."""
     needs: str | None = None
     """A package without which it cannot run."""
 
     @property
     def place(self) -> str:
         return f"{FOLDER / self.file}.py:{self.name}"
+
+    def verdict(self, seed: int = 0) -> Verdict:
+        return check(self.place, self.kind, region=self.region, extractor=self.extractor, seed=seed)
 
     @property
     def id(self) -> str:
@@ -58,6 +66,13 @@ PLANTED: tuple[Case, ...] = (
     _planted("psnr_natural_log", "psnr", "psnr", "natural logarithm"),
     _planted("psnr_capped", "psnr", "psnr", "cut to a largest value"),
     _planted("frechet_trace_of_product", "frechet", "frechet", "without its square root"),
+    Case(
+        "planted/frames_bgr",
+        "frechet",
+        "frechet",
+        ("channels of both sides are swapped", "fid/5f-bgr"),
+        extractor=ColourNetwork(),
+    ),
     _planted("frechet_nan_to_zero", "frechet", "frechet", "replaced by 0 silently"),
 )
 
@@ -104,4 +119,8 @@ OURS: tuple[Case, ...] = (
     Case("sound/ours", "frechet", "frechet", ("standard definition",)),
 )
 
-SOUND = (*THIRD_PARTY, *PLAIN, *OURS)
+FRAMES: tuple[Case, ...] = (
+    Case("sound/frames", "frechet", "frechet", ("RGB frames",), extractor=ColourNetwork()),
+)
+
+SOUND = (*THIRD_PARTY, *PLAIN, *FRAMES, *OURS)

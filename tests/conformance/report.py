@@ -8,11 +8,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from benchmark.conformance.check import check
 from benchmark.conformance.verdict import Verdict
-from tests.conformance.cases import OURS, PLAIN, PLANTED, THIRD_PARTY, Case
+from tests.conformance.cases import FRAMES, OURS, PLAIN, PLANTED, THIRD_PARTY, Case
 
-GROUPS = {"planted": PLANTED, "third party": THIRD_PARTY, "plain NumPy": PLAIN, "this project": OURS}
+GROUPS = {
+    "planted": PLANTED,
+    "third party": THIRD_PARTY,
+    "plain NumPy": (*PLAIN, *FRAMES),
+    "this project": OURS,
+}
 
 
 def as_it_must_be(case: Case, verdict: Verdict) -> bool:
@@ -30,7 +34,7 @@ def main() -> int:
             if not case.can_run:
                 table.add_row(group, case.id, case.kind, f"not run: {case.needs} is not installed", "", "")
                 continue
-            verdict = check(case.place, case.kind, region=case.region)
+            verdict = case.verdict()
             good = as_it_must_be(case, verdict)
             wrong += not good
             mark = "yes" if good else "[red]NO[/]"

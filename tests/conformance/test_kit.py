@@ -34,12 +34,16 @@ def written(folder: Path, body: str, head: str = "") -> str:
         ("return np.linalg.norm(predicted - target, axis=-1).mean() + 1j", "it returns a complex128"),
         ("return float('nan')", "not a finite number"),
         ("return float(np.random.default_rng().random())", "randomness without a seed"),
-        ("return 5.0", "a distance: the two sides"),
-        ("return -float(np.linalg.norm(predicted - target, axis=-1).mean())", "more jitter"),
+        ("return 5.0", "have a distance: the two sides"),
+        ("return -float(np.linalg.norm(predicted - target, axis=-1).mean())", "the sign is wrong"),
+        (
+            "return float(np.linalg.norm(predicted - target, axis=-1)[:, 48:67].mean())",
+            "one point is missing",
+        ),
         (
             "return float(np.linalg.norm(predicted.astype(np.float16) - target.astype(np.float16), axis=-1)"
             ".mean(dtype=np.float16))",
-            "",
+            "half precision",
         ),
     ],
 )
@@ -126,3 +130,38 @@ def test_a_module_is_found_by_its_name() -> None:
 def test_regions_are_of_landmarks() -> None:
     with pytest.raises(SystemExit, match="2"):
         main([f"{PLAIN}:psnr", "--kind", "psnr", "--region", "mouth"])
+
+
+def test_the_documentation_shows_what_the_command_prints(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(FOLDER.parents[1])
+    text = Path("docs/conformance.md").read_text(encoding="utf-8")
+    screen = text.split("$ .venv/bin/python -m benchmark.conformance ")[1].split("```")[0]
+    command, shown = screen.split("\n", 1)
+    assert main(command.split()) == 1
+    # Other people's error messages, in the table, change with their versions.
+    verdict = "It computes:"
+    assert capsys.readouterr().out.split(verdict)[1].strip() == shown.split(verdict)[1].strip()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--kind", "psnr", "--extractor", "inception"], "--extractor is for frechet"),
+        (["--kind", "psnr", "--timeout", "0"], "expected more than 0 seconds"),
+        (["--kind", "fid"], "invalid choice"),
+    ],
+)
+def test_a_wrong_option_is_explained(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main([f"{PLAIN}:psnr", *arguments])
+    assert words in capsys.readouterr().err
+
+
+def test_a_network_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    place = f"{FOLDER / 'sound/frames.py'}:frechet"
+    assert main([place, "--kind", "frechet", "--extractor", "resnet"]) == 2
+    assert "no frame extractor 'resnet'" in capsys.readouterr().err

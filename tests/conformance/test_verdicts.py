@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from benchmark.conformance.check import KINDS, check
-from tests.conformance.cases import FOLDER, OURS, PLAIN, PLANTED, SOUND, THIRD_PARTY, Case
+from tests.conformance.cases import FOLDER, FRAMES, OURS, PLAIN, PLANTED, SOUND, THIRD_PARTY, Case
 
 
 def by_id(cases: tuple[Case, ...]) -> list:
@@ -14,7 +14,7 @@ def by_id(cases: tuple[Case, ...]) -> list:
 
 @pytest.mark.parametrize("case", by_id(PLANTED))
 def test_a_planted_defect_is_named(case: Case) -> None:
-    verdict = check(case.place, case.kind, region=case.region)
+    verdict = case.verdict()
     assert not verdict.passed
     assert all(word in verdict.sentence for word in case.words), verdict.sentence
 
@@ -23,22 +23,22 @@ def test_a_planted_defect_is_named(case: Case) -> None:
 def test_an_implementation_of_others_passes_or_is_told_in_what_it_differs(case: Case) -> None:
     if not case.can_run:
         pytest.skip(f"{case.needs} is not installed")
-    verdict = check(case.place, case.kind)
+    verdict = case.verdict()
     assert verdict.passed, verdict.sentence
     assert all(word in verdict.sentence for word in case.words), verdict.sentence
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("case", by_id((*PLAIN, *OURS)))
+@pytest.mark.parametrize("case", by_id((*PLAIN, *FRAMES, *OURS)))
 def test_a_sound_function_passes_under_every_seed(case: Case, seed: int) -> None:
-    verdict = check(case.place, case.kind, region=case.region, seed=seed)
+    verdict = case.verdict(seed)
     assert verdict.passed, verdict.sentence
     assert all(word in verdict.sentence for word in case.words), verdict.sentence
 
 
 def test_every_kind_has_defects_and_sound_functions() -> None:
     assert {case.kind for case in PLANTED} == {case.kind for case in OURS} == set(KINDS)
-    assert len(PLANTED) >= 15
+    assert len(PLANTED) >= 15  # four published ones, and eleven more
     assert {case.needs for case in THIRD_PARTY} >= {
         "skimage", "piq", "torchmetrics", "pytorch_msssim", "torch_fidelity",
     }  # fmt: skip

@@ -139,6 +139,12 @@ BROKEN: Mapping[str, Callable[[Array, Array], float]] = {
     "second moments are taken for covariances": lambda x, y: _moments_distance(x, y),
     "the two sets' roles are lost: a set is compared with itself": lambda x, y: frechet(x, x),
     "no cross term: the traces are only added": _with_overlap(lambda a, b: 0.0),
+    "a kernel distance (MMD², polynomial kernel, biased): a KID, not a Fréchet distance": (
+        lambda x, y: _kernel_distance(x, y, False)
+    ),
+    "a kernel distance (MMD², polynomial kernel, unbiased): a KID, not a Fréchet distance": (
+        lambda x, y: _kernel_distance(x, y, True)
+    ),
 }
 
 
@@ -146,6 +152,17 @@ def _moments_distance(x: Array, y: Array) -> float:
     a, b = (v.T @ v / len(v) for v in (x, y))
     shift = x.mean(0) - y.mean(0)
     return float(shift @ shift + np.trace(a) + np.trace(b) - 2 * _overlap(a, b))
+
+
+def _kernel_distance(x: Array, y: Array, unbiased: bool) -> float:
+    """Squared maximum mean discrepancy of the cubic kernel (x.y / d + 1)³."""
+    across = ((x @ y.T / x.shape[1] + 1) ** 3).mean()
+    within = 0.0
+    for v in (x, y):
+        kernel = (v @ v.T / v.shape[1] + 1) ** 3
+        n = len(v)
+        within += (kernel.sum() - np.trace(kernel)) / (n * (n - 1)) if unbiased else kernel.mean()
+    return float(within - 2 * across)
 
 
 def _triples(x: Array) -> Array:

@@ -49,6 +49,10 @@ CHANNELS: Mapping[str, Channels] = {
     "luma": Channels("luma (BT.601) instead of RGB", _luma(BT601)),
     "rounded": Channels("luma (BT.601) rounded to whole grey levels instead of RGB", _rounded),
     "bt709": Channels("luma (BT.709) instead of RGB", _luma(BT709)),
+    "studio": Channels(
+        "luma in studio range (BT.601, 16 to 235, as MATLAB's rgb2ycbcr) instead of RGB",
+        _luma(np.array([65.481, 128.553, 24.966]) / 255),
+    ),
     "average": Channels(
         "the mean of R, G and B instead of each", lambda image: image.mean(-1, keepdims=True)
     ),

@@ -75,6 +75,10 @@ ALIGNMENTS: Mapping[str, tuple[str, Callable[[Array, Array, Array], tuple[Array,
         "mean-centred over the face",
         lambda p, t, over: (_centred(p, np.arange(p.shape[1])), _centred(t, np.arange(t.shape[1]))),
     ),
+    "first": (
+        "relative to each sequence's first frame",
+        lambda p, t, over: (p - p[:1], t - t[:1]),
+    ),
     "nose": ("relative to the nose tip", lambda p, t, over: (_nose(p), _nose(t))),
     "procrustes": (
         "each frame fitted to the target by a similarity over the face",
@@ -102,23 +106,43 @@ REDUCTIONS: Mapping[str, tuple[str, Callable[[Array], float]]] = {
 }
 
 
-def _eye_distance(target: Array) -> float:
-    """Between the centroids of the eyes, mean over frames."""
+def _eyes(target: Array) -> Array:
+    """Distance of the eyes' centroids in every frame."""
     a, b = (layout_of(target).stable[k] @ target for k in (0, 1))
-    return float(np.linalg.norm(a - b, axis=-1).mean())
+    return _length(a - b)
 
 
-def _span(first: int, last: int) -> Callable[[Array], float]:
-    """Mean distance of two of the 68 points."""
-    return lambda target: float(np.linalg.norm(target[:, first] - target[:, last], axis=-1).mean())
+def _between(first: int, last: int) -> Callable[[Array], Array]:
+    """Distance of two of the 68 points in every frame."""
+    return lambda target: _length(target[:, first] - target[:, last])
 
 
-UNITS: Mapping[str, tuple[str, Callable[[Array], float]]] = {
-    "px": ("", lambda target: 1.0),
-    "eyes": ("divided by the distance of the eyes' centres", _eye_distance),
-    "eye corners": ("divided by the distance of the outer eye corners", _span(36, 45)),
-    "face width": ("divided by the face's width (points 0 to 16)", _span(0, 16)),
+def _box(target: Array) -> Array:
+    return np.sqrt(np.ptp(target, axis=1).prod(-1))
+
+
+def _over_clip(lengths: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda target: np.full(len(target), lengths(target).mean())
+
+
+_LENGTHS: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
+    "eyes": ("the distance of the eyes' centres", _eyes),
+    "eye corners": ("the distance of the outer eye corners", _between(36, 45)),
+    "face width": ("the face's width (points 0 to 16)", _between(0, 16)),
+    "box": ("the root of the face's box", _box),
 }
+UNITS: Mapping[str, tuple[str, Callable[[Array], Array]]] = {
+    "px": ("", lambda target: np.ones(len(target))),
+    **{
+        name: (f"divided by {words}, mean over the clip", _over_clip(lengths))
+        for name, (words, lengths) in _LENGTHS.items()
+    },
+    **{
+        f"{name} per frame": (f"divided by {words} in every frame", lengths)
+        for name, (words, lengths) in _LENGTHS.items()
+    },
+}
+"""What a distance may be divided by, of the target, for every frame."""
 
 BROKEN_SIZES: Mapping[str, tuple[str, Link]] = {
     "squared": (
@@ -199,15 +223,17 @@ def _chain(
     region: Region,
     size: Link,
     reduce: Callable[[Array], float],
-    unit: Callable[[Array], float] = UNITS["px"][1],
+    unit: Callable[[Array], Array] = UNITS["px"][1],
     coordinates: Callable[[Array, Array], tuple[Array, Array]] = lambda p, t: (p, t),
 ) -> Callable[[Array, Array], float]:
     def compute(predicted: Array, target: Array) -> float:
         over = region.indices(target)
-        p, t = coordinates(np.asarray(predicted, float), np.asarray(target, float))
-        p, t = ALIGNMENTS[alignment][1](p, t, over)
+        p, t_given = coordinates(np.asarray(predicted, float), np.asarray(target, float))
+        p, t = ALIGNMENTS[alignment][1](p, t_given, over)
         residual = (p - t)[:, over]
-        return reduce(size(np.diff(residual, axis=0) if motion else residual)) / unit(target)
+        if motion:
+            return reduce(size(np.diff(residual, axis=0)) / unit(t_given)[1:])
+        return reduce(size(residual) / unit(t_given))
 
     return compute
 

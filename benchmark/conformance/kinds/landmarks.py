@@ -105,7 +105,12 @@ def _words(points: Sequence[int]) -> str:
 
 def _judge_unit(ladder: Ladder, found: Fit | None, motion: bool) -> None:
     """Name the factor between the function and the definition it follows."""
-    if found is None or found.plain:
+    if found is None or found.plain or found.definition.defect:
+        return
+    if found.constant < 0:
+        ladder.fit = None
+        ladder.verdict.defect = "the sign is wrong: a worse prediction scores lower"
+        ladder.add(PARITY, "its sign", f"times {found.constant:.6g}", "1", "fail", ladder.verdict.defect)
         return
     region = getattr(found.definition.traits, "region", "")
     if region == "mouth" and np.isclose(found.constant, MOUTH_IN_FACE, rtol=1e-4):
@@ -137,6 +142,7 @@ def _unit_words(factor: float, points: int) -> str:
         2.0: "in pixels of a 512 px crop (times 2), or |dx| + |dy| where the definition takes their mean",
         25.0: "in pixels per second at 25 fps (times 25)",
         100.0: "in percent (times 100)",
+        0.25: "in pixels of a 64 px crop (times 0.25)",
         1 / 256: "in widths of the 256 px crop",
     }
     if points:
@@ -150,16 +156,17 @@ def _unit_words(factor: float, points: int) -> str:
 
 def _judge_region(ladder: Ladder, found: Fit | None, region: str | None) -> None:
     """Compare the points it uses with what its name claims."""
-    if region is None or found is None:
-        return
-    traits = found.definition.traits
+    traits = found.definition.traits if found is not None else None
     used = traits.region if isinstance(traits, Traits) else ""
-    if not used:
+    if used == "own" and ladder.verdict.listens.startswith(("19 ", "67 ")):
+        says = "one point is missing: a range of indices ends too early, or begins too late"
+        ladder.add(PARITY, "the points of a region", ladder.verdict.listens, "20, or 68", "fail", says)
+    if region is None or not used:
         return
     words = {r.name: r.words for r in REGIONS}.get(used, ladder.verdict.listens)
     good = used == region
     says = f"called a {region} metric, but it measures {words}"
-    if (used, region) == ("mouth", "face"):
+    if used == "mouth" and region == "face":
         says += ": the face score repeats the mouth score, as in flvd/eat"
     ladder.add(PARITY, f"the points of a {region} metric", words, region, "pass" if good else "fail", says)
 
@@ -216,11 +223,12 @@ def _wanted(
         return signs, [values[region]] if region else list(values.values())
     traits: Traits = ladder.fit.definition.traits
     by_name = {r.name: r for r in REGIONS}
-    if traits.region not in by_name or "procrustes" in traits.alignment:
+    blind = "procrustes" in traits.alignment or traits.alignment == "first"
+    if traits.region not in by_name or blind:
         return np.zeros((len(face), 1)), []
     signs, share = _alternating(face, by_name[traits.region])
     size = {"mean": share * length, "l1": share * taxicab, "rms": np.sqrt(share) * length}[traits.size]
-    return signs, [float(ladder.fit.constant * size / UNITS[traits.unit][1](face[None]))]
+    return signs, [float(ladder.fit.constant * size / UNITS[traits.unit][1](face[None])[0])]
 
 
 def _invariances(ladder: Ladder, probes: Sequence[Pair], reference: Answer, motion: bool) -> None:
@@ -342,7 +350,10 @@ def _mismatched(ladder: Ladder, predicted: Array, target: Array) -> None:
         return f"sequences of different length score {answer}"
 
     ladder.undefined("a prediction four frames short", (short, target), words)
-    ladder.undefined("a target four frames short", (predicted, target[:-4]), words)
+    ladder.undefined(
+        "a target four frames short", (predicted, target[:-4]),
+        lambda answer: f"a prediction that is too long is cut to the target's length, and scores {answer}",
+    )  # fmt: skip
     broadcast = ladder.subject(predicted[:1], target)
     ladder.add(
         "degenerate", "one predicted frame, a whole target", str(broadcast), "an error",
@@ -350,11 +361,11 @@ def _mismatched(ladder: Ladder, predicted: Array, target: Array) -> None:
         "a single predicted frame is compared with every target frame (broadcasting); check shapes first",
     )  # fmt: skip
     other = np.concatenate([predicted, predicted[:, :38]], 1)
-    ladder.undefined(
-        "106 points against 68",
-        (other, target),
-        lambda answer: f"layouts of 106 and 68 points score {answer}",
-    )
+    mixed = ladder.subject(other, target)
+    ladder.add(
+        "degenerate", "106 points against 68", str(mixed), "an error", "note" if mixed.finite else "pass",
+        "layouts of 106 and of 68 points are compared index by index; check shapes first",
+    )  # fmt: skip
 
 
 def _order_and_dtype(
