@@ -56,7 +56,7 @@ _ORDER: dict[Kind, frozenset[Change]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Variant:
     """A unit or an alignment, for both kinds and both regions."""
 
@@ -85,65 +85,80 @@ def _centred_ignores(kind: Kind, region: Region) -> Changes:
     return _SHIFT | _MOUTH if kind == "lvd" or region == "mouth" else _SHIFT
 
 
-MAIN = Variant("", "", "px", _STABILISED + _MEANS, lambda clip, region: clip.aligned, ignores=_still)
+MAIN = Variant(
+    id="",
+    name="",
+    unit="px",
+    how=_STABILISED + _MEANS,
+    pair=lambda clip, region: clip.aligned,
+    ignores=_still,
+)
 
 VARIANTS: tuple[Variant, ...] = (
     Variant(
-        "iod",
-        "IOD",
-        "IOD",
-        f"{_STABILISED}divided by the true inter-ocular distance (outer eye corners, 36 and 45 of 68; mean "
-        f"over the clip); {_MEANS}",
-        lambda clip, region: clip.aligned,
-        lambda pair: 1 / true_length(pair, "inter-ocular distance"),
-        _still,
+        id="iod",
+        name="IOD",
+        unit="IOD",
+        how=(
+            f"{_STABILISED}divided by the true inter-ocular distance (outer eye corners, 36 and 45 of 68; "
+            f"mean over the clip); {_MEANS}"
+        ),
+        pair=lambda clip, region: clip.aligned,
+        factor=lambda pair: 1 / true_length(pair, "inter-ocular distance"),
+        ignores=_still,
         symmetric=False,
     ),
     Variant(
-        "face-width",
-        "face width",
-        "face width",
-        f"{_STABILISED}divided by the width of the true face (the contour's ends, 0 and 16 of 68; mean over "
-        f"the clip); {_MEANS}",
-        lambda clip, region: clip.aligned,
-        lambda pair: 1 / true_length(pair, "face width"),
-        _still,
+        id="face-width",
+        name="face width",
+        unit="face width",
+        how=(
+            f"{_STABILISED}divided by the width of the true face (the contour's ends, 0 and 16 of 68; mean "
+            f"over the clip); {_MEANS}"
+        ),
+        pair=lambda clip, region: clip.aligned,
+        factor=lambda pair: 1 / true_length(pair, "face width"),
+        ignores=_still,
         symmetric=False,
     ),
     Variant(
-        "128",
-        "128 px",
-        "px@128",
-        f"{_STABILISED}in pixels of a crop of 128 px; {_MEANS}",
-        lambda clip, region: clip.aligned,
-        lambda pair: 0.5,
-        _still,
+        id="128",
+        name="128 px",
+        unit="px@128",
+        how=f"{_STABILISED}in pixels of a crop of 128 px; {_MEANS}",
+        pair=lambda clip, region: clip.aligned,
+        factor=lambda pair: 0.5,
+        ignores=_still,
     ),
     Variant(
-        "raw",
-        "no alignment",
-        "px",
-        f"No alignment, so head motion counts; pixels of the 256 px crop; {_MEANS}",
-        lambda clip, region: unaligned(clip.sides),
+        id="raw",
+        name="no alignment",
+        unit="px",
+        how=f"No alignment, so head motion counts; pixels of the 256 px crop; {_MEANS}",
+        pair=lambda clip, region: unaligned(clip.sides),
         ignores=lambda kind, region: _MOUTH if kind == "lvd" else frozenset(),
     ),
     Variant(
-        "centred",
-        "centred",
-        "px",
-        "Aligned by subtracting the mean of the compared points from each frame: where they are counts for "
-        f"nothing, their size and turn do; pixels of the 256 px crop; {_MEANS}",
-        lambda clip, region: centred(clip.sides, region),
+        id="centred",
+        name="centred",
+        unit="px",
+        how=(
+            "Aligned by subtracting the mean of the compared points from each frame: where they are counts "
+            f"for nothing, their size and turn do; pixels of the 256 px crop; {_MEANS}"
+        ),
+        pair=lambda clip, region: centred(clip.sides, region),
         ignores=_centred_ignores,
     ),
     Variant(
-        "procrustes",
-        "Procrustes",
-        "px",
-        "Each predicted frame moved by the similarity that puts all its points best onto the true ones, "
-        "which lie on the 256 px template: an error of place, size or turn that all points share is none, "
-        f"and a wrong mouth moves the rest of the face; {_MEANS}",
-        lambda clip, region: clip.fitted,
+        id="procrustes",
+        name="Procrustes",
+        unit="px",
+        how=(
+            "Each predicted frame moved by the similarity that puts all its points best onto the true ones, "
+            "which lie on the 256 px template: an error of place, size or turn that all points share is "
+            f"none, and a wrong mouth moves the rest of the face; {_MEANS}"
+        ),
+        pair=lambda clip, region: clip.fitted,
         ignores=lambda kind, region: _POSE,
         symmetric=False,
     ),
@@ -213,6 +228,7 @@ _EAT = "EAT (Gan et al., ICCV 2023), yuangan/evaluation_eat, code/test_lmd.py"
 
 
 def _legacy(
+    *,
     protocol: str,
     family: str,
     label: str,
@@ -249,75 +265,88 @@ _SHORT = "the sum over N - 1 motions is divided by N, so that a short clip score
 
 LEGACY: tuple[Metric, ...] = (
     _legacy(
-        "lmd/atvgnet",
-        "M-LD",
-        "LMD (ATVGnet)",
-        "px of the frame",
-        "ATVGnet (Chen et al., CVPR 2019), lelechen63/ATVGnet, evaluation_matrix.py",
-        "Distance of the 20 mouth points after their mean is subtracted, in pixels of the frames.",
-        lambda clip: atvgnet_distance(clip.sides, clip.native),
-        _SHIFT | _MOUTH,
-        {"unit": "the sum over the points, 20 times their mean"},
+        protocol="lmd/atvgnet",
+        family="M-LD",
+        label="LMD (ATVGnet)",
+        unit="px of the frame",
+        source="ATVGnet (Chen et al., CVPR 2019), lelechen63/ATVGnet, evaluation_matrix.py",
+        description=(
+            "Distance of the 20 mouth points after their mean is subtracted, in pixels of the frames."
+        ),
+        compute=lambda clip: atvgnet_distance(clip.sides, clip.native),
+        unmoved_by=_SHIFT | _MOUTH,
+        defects={"unit": "the sum over the points, 20 times their mean"},
     ),
     _legacy(
-        "lmd/eat",
-        "M-LD",
-        "M-LMD (EAT)",
-        "px@128 (EAT)",
-        _EAT,
-        "Mean distance of the 20 mouth points after their mean is subtracted, in EAT's aligned 128 px crop, "
-        "in which the eyes lie 51.3 px apart.",
-        lambda clip: eat_distance(clip.aligned, "mouth"),
-        _POSE | _MOUTH,
-        {},
+        protocol="lmd/eat",
+        family="M-LD",
+        label="M-LMD (EAT)",
+        unit="px@128 (EAT)",
+        source=_EAT,
+        description=(
+            "Mean distance of the 20 mouth points after their mean is subtracted, in EAT's aligned 128 px "
+            "crop, in which the eyes lie 51.3 px apart."
+        ),
+        compute=lambda clip: eat_distance(clip.aligned, "mouth"),
+        unmoved_by=_POSE | _MOUTH,
+        defects={},
     ),
     _legacy(
-        "flmd/eat",
-        "F-LD",
-        "F-LMD (EAT)",
-        "px@128 (EAT)",
-        _EAT,
-        "Mean distance of all 68 points after their mean is subtracted, in EAT's aligned 128 px crop, in "
-        "which the eyes lie 51.3 px apart.",
-        lambda clip: eat_distance(clip.aligned, "face"),
-        _POSE,
-        {},
+        protocol="flmd/eat",
+        family="F-LD",
+        label="F-LMD (EAT)",
+        unit="px@128 (EAT)",
+        source=_EAT,
+        description=(
+            "Mean distance of all 68 points after their mean is subtracted, in EAT's aligned 128 px crop, in "
+            "which the eyes lie 51.3 px apart."
+        ),
+        compute=lambda clip: eat_distance(clip.aligned, "face"),
+        unmoved_by=_POSE,
+        defects={},
     ),
     _legacy(
-        "lvd/eat",
-        "M-LVD",
-        "M-LVD (EAT)",
-        "px@128 (EAT)/frame",
-        _EAT,
-        "Distance of the mouth points' frame-to-frame motion to the true one, in EAT's aligned 128 px crop.",
-        lambda clip: eat_velocity_distance(clip.aligned, "mouth"),
-        _POSE | _MOUTH,
-        {"unit": _SHORT},
+        protocol="lvd/eat",
+        family="M-LVD",
+        label="M-LVD (EAT)",
+        unit="px@128 (EAT)/frame",
+        source=_EAT,
+        description=(
+            "Distance of the mouth points' frame-to-frame motion to the true one, in EAT's aligned 128 px "
+            "crop."
+        ),
+        compute=lambda clip: eat_velocity_distance(clip.aligned, "mouth"),
+        unmoved_by=_POSE | _MOUTH,
+        defects={"unit": _SHORT},
     ),
     _legacy(
-        "flvd/eat",
-        "F-LVD",
-        "F-LVD (EAT)",
-        "px@128 (EAT)/frame",
-        _EAT,
-        "Meant as the distance of all points' frame-to-frame motion, in EAT's aligned 128 px crop.",
-        lambda clip: eat_velocity_distance(clip.aligned, "face"),
-        _POSE | _MOUTH,
-        {
+        protocol="flvd/eat",
+        family="F-LVD",
+        label="F-LVD (EAT)",
+        unit="px@128 (EAT)/frame",
+        source=_EAT,
+        description=(
+            "Meant as the distance of all points' frame-to-frame motion, in EAT's aligned 128 px crop."
+        ),
+        compute=lambda clip: eat_velocity_distance(clip.aligned, "face"),
+        unmoved_by=_POSE | _MOUTH,
+        defects={
             "region": "the sum adds the mouth's difference: it is M-LVD times 20 / 68 and sees nothing else",
             "unit": _SHORT,
         },
     ),
     _legacy(
-        "lmd/vico",
-        "M-LD",
-        "LMD (ViCo)",
-        "px of the frame",
-        "ViCo (Zhou et al., ECCV 2022), dc3ea9f/vico_challenge_baseline, evaluations/compute_lmd.py",
-        "Distance of the 20 mouth points with no alignment, in pixels of the frames.",
-        lambda clip: vico_distance(clip.sides, clip.native),
-        frozenset(),
-        {"unit": "the mean of |dx| and |dy| in place of a length, which depends on the error's direction"},
+        protocol="lmd/vico",
+        family="M-LD",
+        label="LMD (ViCo)",
+        unit="px of the frame",
+        source="ViCo (Zhou et al., ECCV 2022), dc3ea9f/vico_challenge_baseline, evaluations/compute_lmd.py",
+        description="Distance of the 20 mouth points with no alignment, in pixels of the frames.",
+        compute=lambda clip: vico_distance(clip.sides, clip.native),
+        unmoved_by=frozenset(),
+        defects={
+            "unit": "the mean of |dx| and |dy| in place of a length, which depends on the error's direction"
+        },
     ),
 )
 
