@@ -201,9 +201,12 @@ class ClipSets:
         if drawn is None:
             return _distance(first, second)
         times = np.bincount(drawn, minlength=self.clips)
-        return _distance(
-            first, second, (np.repeat(times, self.lengths[0]), np.repeat(times, self.lengths[1]))
-        )
+        repeats = np.repeat(times, self.lengths[0]), np.repeat(times, self.lengths[1])
+        if len(drawn) < self.clips:
+            # Most of the work on a subset would be on vectors that are not in it.
+            first, second = (x[r > 0] for x, r in zip(self.sides, repeats, strict=True))
+            repeats = repeats[0][repeats[0] > 0], repeats[1][repeats[1] > 0]
+        return _distance(first, second, repeats)
 
 
 def _joined(clips: Sequence[np.ndarray], what: str) -> np.ndarray:

@@ -1,13 +1,18 @@
-"""Fréchet distance in 2048 dimensions beside SciPy's and torch-fidelity's: pytest --benchmark-only."""
+"""Fréchet distance in 2048 dimensions beside SciPy's and torch-fidelity's: pytest --benchmark-only.
+
+In one thread, and in CPU seconds.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from threadpoolctl import threadpool_limits
 
 from benchmark.metrics import extractors
 from benchmark.metrics.extrapolation import extrapolated_score
@@ -16,6 +21,12 @@ from benchmark.metrics.kid import kernel_score
 from tests.perf.contest import in_cpu_seconds, times_faster
 
 DIMENSIONS = 2048
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
 
 
 def rectified(count: int, seed: int) -> Moments:
