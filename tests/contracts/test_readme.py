@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 
 import sweeps.run
-from benchmark import pose_errors
+from benchmark import pose_errors, transfer_truth
+from benchmark.conformance import __main__ as conformance
+from benchmark.metrics import __main__ as protocols
+from benchmark.observability import __main__ as observability
 from benchmark.run import main
+from benchmark.score import __main__ as folder
 from models.importing import __main__ as importing
 from models.talk import __main__ as talk
 from reports import paper
@@ -20,7 +24,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 COMMANDS = sorted(
     {line.split("#")[0].strip() for line in re.findall(r"^\.venv/bin/python -m .*$", README, re.M)}
 )
-HELPFUL = {"models.importing": importing.main, "benchmark.pose_errors": pose_errors.main}
+HELPFUL = {
+    "models.importing": importing.main,
+    "benchmark.pose_errors": pose_errors.main,
+    "benchmark.metrics": protocols.main,
+}
+EXPLAINED = {"benchmark.observability": observability.main, "benchmark.transfer_truth": transfer_truth.main}
+MISSING = {
+    "benchmark.score": (folder.main, "generated"),
+    "benchmark.conformance": (conformance.main, "path/to/file.py"),
+}
+"""Commands that get as far as missing what the README only names."""
 MAKE = sorted(set(re.findall(r"\bmake (\w+)", README)))
 
 
@@ -47,6 +61,12 @@ def test_a_command_is_understood(command: str, tmp_path: Path, capsys: pytest.Ca
     elif module in HELPFUL:
         with pytest.raises(SystemExit, match="0"):
             HELPFUL[module]([*arguments, "--help"])
+    elif module in EXPLAINED:
+        assert EXPLAINED[module]([*arguments, "--help"]) == 0
+    elif module in MISSING:
+        run, missing = MISSING[module]
+        assert run(arguments) == 2
+        assert missing in capsys.readouterr().err
     else:
         assert module == "sweeps.run"
         assert sweeps.run.main(["--help"]) == 0
