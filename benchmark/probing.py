@@ -6,7 +6,7 @@ one of the speakers, so the emotion is also read among the subject's own test cl
 a parametric face knows what is said when, so others have no probes.
 
 A method that embeds nothing is not probed. The reference is the MFCC window that EVP's encoders hear: nothing
-has been taken from it. The control is the same probe on permuted labels: it must sit at chance.
+has been taken from it. The control is the same probe on random labels: it must sit at chance.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from benchmark.metrics.disentanglement import (
     PROBES,
     Readout,
     block_gap,
+    held_out_classes,
     held_out_folds,
     jackknife,
     mutual_information_gap,
@@ -41,8 +42,8 @@ from models.seeding import generator
 from models.types import Clip
 
 FILE = "probes.json"
-VERSION = 1
-PERMUTATIONS = {"clip": 8, "frame": 1}
+VERSION = 2
+DRAWS = {"clip": 8, "frame": 1}
 """Draws that the control is the mean of, by the factor's unit; the frames of one draw are many."""
 
 
@@ -223,8 +224,8 @@ def measures(facts: Facts, embeddings: Mapping[str, Sequence[np.ndarray]]) -> It
                     read[name] = found
                     own = jackknife(found.information, found.groups)
                     yield from rows(name, factor.name, "information", own)
-            control = _control(units, labels, groups, PERMUTATIONS[factor.unit], name)
-            yield from rows(name, factor.name, "permuted", control)
+            control = _control(units, labels, groups, DRAWS[factor.unit], name)
+            yield from rows(name, factor.name, "random labels", control)
             yield from rows(name, factor.name, "silhouette", silhouette(units, labels, groups))
         labels, sentences = facts.of_frames(factor.name), facts.sentences("frame")
         known = labels != ""
@@ -248,23 +249,18 @@ def _units(
 def _control(
     units: np.ndarray, labels: np.ndarray, groups: np.ndarray, draws: int, name: str
 ) -> dict[str, float]:
-    """The linear probe's balanced accuracy with labels permuted within each sentence, mean of some draws.
+    """The linear probe's balanced accuracy with random labels, mean of some draws.
 
-    Permuting over sentences would take from a fold the classes that another gets, and fall below chance.
+    Labels are drawn with the factor's frequencies, each by itself. Permuted ones would not be at chance: over
+    all units, what one fold gets the others lack; within sentences, that a sentence was said in some emotions
+    only still tells of its clips' labels.
     """
-    rng = generator(0, "probes", "permuted", name)
-    found = [read_out(units, permuted(labels, groups, rng), groups) for _ in range(draws)]
+    rng = generator(0, "probes", "random labels", name)
+    classes = held_out_classes(labels, held_out_folds(groups))
+    known = labels[np.isin(labels, classes)]
+    found = [read_out(units, rng.choice(known, len(labels)), groups, classes=classes) for _ in range(draws)]
     each = [jackknife(one.balanced_accuracy, one.groups) for one in found]
     return {group: float(np.mean([values[group] for values in each])) for group in each[0]}
-
-
-def permuted(labels: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(units,) labels, permuted among the units of each group."""
-    mixed = labels.copy()
-    for group in np.unique(groups):
-        inside = np.flatnonzero(groups == group)
-        mixed[inside] = labels[rng.permutation(inside)]
-    return mixed
 
 
 def measurable(facts: Facts, factor: Factor) -> bool:
@@ -279,8 +275,7 @@ def classes_of(facts: Facts, factor: Factor) -> tuple[str, ...]:
     labels, sentences = labels[known], facts.sentences(factor.unit)[known]
     if len(np.unique(sentences)) < 2:
         return ()
-    fold = held_out_folds(sentences)
-    return tuple(str(c) for c in np.unique(labels) if len(np.unique(fold[labels == c])) > 1)
+    return tuple(held_out_classes(labels, held_out_folds(sentences)))
 
 
 def described(facts: Facts) -> dict[str, Any]:
@@ -304,6 +299,6 @@ def described(facts: Facts) -> dict[str, Any]:
         "sentences": sentences,
         "speakers": sorted({clip.speaker for clip in facts.clips}),
         "folds": min(FOLDS, len(sentences)),
-        "permutations": PERMUTATIONS,
+        "draws": DRAWS,
         "factors": factors,
     }

@@ -26,7 +26,7 @@ EXPLANATION = (
     "not trained on, nor was the method. A content embedding should tell visemes and no emotion, an emotion "
     "embedding emotion and intensity and no viseme. What one probe cannot read may still be there, so a "
     "linear one stands beside the vote of the nearest neighbours. The MFCC windows that the encoders "
-    "hear, probed alike, show what is there before anything has been separated; the linear probe on permuted "
+    "hear, probed alike, show what is there before anything has been separated; the linear probe on random "
     "labels shows what it reads where there is nothing, and must sit at chance."
 )
 PROBE_TABLES = {
@@ -38,9 +38,9 @@ PROBE_TABLES = {
         "What the nearest neighbours read",
         "Balanced accuracy (%) of the vote of 5 nearest neighbours, weighted by class frequency.",
     ),
-    "permuted": (
-        "Control: the linear probe on permuted labels",
-        "Balanced accuracy (%) with labels permuted within each sentence: chance, but for its interval.",
+    "random labels": (
+        "Control: the linear probe on random labels",
+        "Balanced accuracy (%) with labels drawn at the factor's frequencies: chance, but for its interval.",
     ),
     "information": (
         "What a linear probe knows",
@@ -98,11 +98,11 @@ def _probe_table(study: Study, values: Values, measure: str) -> Table:
     rows += [
         row(REFERENCE, "MFCC window", "ceiling", name) for k, name, *_ in _first(shown) if k == REFERENCE
     ]
-    if measure in ("linear", "neighbours", "permuted"):
+    if measure in ("linear", "neighbours", "random labels"):
         rows.append(_chance(study, columns))
     title, meaning = PROBE_TABLES[measure]
     return Table(
-        name=f"probes-{measure}",
+        name=f"probes-{measure.replace(' ', '-')}",
         title=title,
         caption=f"{meaning} {_caption(study)}",
         columns=tuple(factor.capitalize() for factor in factors),

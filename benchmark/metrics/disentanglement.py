@@ -33,6 +33,7 @@ FOLDS = 4
 REGULARISATION = 1.0
 """Inverse strength C of the linear probe's L2 penalty, for embeddings whose mean squared norm is 1."""
 ITERATIONS = 200
+REACH = 4.0
 NEIGHBOURS = 5
 BINS = 20
 """Equal bins between the least and the greatest value of a dimension, as in Locatello et al."""
@@ -102,6 +103,11 @@ def held_out_folds(groups: np.ndarray, folds: int = FOLDS) -> np.ndarray:
     return index % min(folds, len(names))
 
 
+def held_out_classes(labels: np.ndarray, folds: np.ndarray) -> list[str]:
+    """The classes that occur in two folds or more, sorted."""
+    return [str(c) for c in np.unique(labels) if len(np.unique(folds[labels == c])) > 1]
+
+
 def read_out(
     embedding: np.ndarray,
     labels: Sequence[str] | np.ndarray,
@@ -109,16 +115,19 @@ def read_out(
     *,
     probe: Probe = "linear",
     folds: int = FOLDS,
+    classes: Sequence[str] | None = None,
 ) -> Readout:
     """Train a probe on all folds but one and read it on that one, for each.
 
     The linear probe is a logistic regression with an L2 penalty, classes weighted alike; the other takes the
     vote of the nearest neighbours, each worth one over its class's frequency. Both see standardised
-    dimensions. Nothing is tuned. Classes that occur in one fold only cannot be held out and are left out.
+    dimensions. Nothing is tuned.
 
     Args:
         embedding: (units, dim), finite.
         labels, groups: of each unit.
+        classes: which are read; None takes those that occur in two folds or more, as others cannot be held
+            out.
 
     Raises:
         ValueError: sizes differ, values are not finite, or fewer than two classes or groups are left.
@@ -134,7 +143,7 @@ def read_out(
     if probe not in PROBES:
         raise ValueError(f"unknown probe {probe!r}: expected one of {', '.join(PROBES)}")
     fold = held_out_folds(units, folds)
-    classes = [c for c in np.unique(names) if len(set(fold[names == c])) > 1]
+    classes = sorted(classes or held_out_classes(names, fold))
     if len(classes) < 2:
         raise ValueError(f"a probe needs two classes that occur in two folds or more, got {len(classes)}")
     kept = np.isin(names, classes)
@@ -146,20 +155,29 @@ def read_out(
         inside = fold == held_out
         train, test = _standardised(features[~inside], features[inside])
         probabilities[inside] = fit(train, index[~inside], test, len(classes))
-    return Readout(tuple(str(c) for c in classes), index, probabilities, units)
+    return Readout(tuple(classes), index, probabilities, units)
 
 
 def _standardised(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """By the training units' moments, and so that the mean squared norm is 1. Constant dimensions are 0."""
+    """By the training units' moments, to a mean squared norm of 1; constant dimensions are left out.
+
+    Values are cut off at `REACH` deviations: a dimension that hardly moved in training and does so in another
+    sentence would outweigh all others.
+    """
     mean, scale = train.mean(0), train.std(0)
     alive = scale > 1e-9 * np.maximum(np.abs(mean), 1e-9)
     if not alive.any():
         return np.zeros((len(train), 1)), np.zeros((len(test), 1))
-    mean, scale = mean[alive], scale[alive] * np.sqrt(alive.sum())
-    return (train[:, alive] - mean) / scale, (test[:, alive] - mean) / scale
+    mean, scale = mean[alive], scale[alive]
+    unit = np.sqrt(alive.sum())
+    first, second = (np.clip((x[:, alive] - mean) / scale, -REACH, REACH) / unit for x in (train, test))
+    return first, second
 
 
 def _linear(train: np.ndarray, labels: np.ndarray, test: np.ndarray, classes: int) -> np.ndarray:
+    known = np.unique(labels)
+    if len(known) == 1:
+        return np.tile(np.arange(classes) == known[0], (len(test), 1)).astype(float)
     model = LogisticRegression(
         C=REGULARISATION, class_weight="balanced", max_iter=ITERATIONS, tol=1e-3, solver="lbfgs"
     ).fit(train.astype(np.float32), labels)

@@ -29,7 +29,7 @@ ABOUT = {
     "sentences": list(SENTENCES),
     "speakers": ["ada", "bob"],
     "folds": 3,
-    "permutations": {"clip": 8, "frame": 1},
+    "draws": {"clip": 8, "frame": 1},
     "factors": FACTORS,
 }
 
@@ -38,7 +38,7 @@ def probes_of(method: str, seed: int, embedding: str, level: float) -> list[Prob
     return [
         ProbeRecord("synthetic", method, FULL, seed, embedding, factor, measure, s, level + 0.1 * (k - 1))
         for factor in FACTORS
-        for measure in ("linear", "neighbours", "permuted", "information", "silhouette")
+        for measure in ("linear", "neighbours", "random labels", "information", "silhouette")
         for k, s in enumerate(SENTENCES)
     ]
 
@@ -81,7 +81,7 @@ def test_the_page_shows_the_probes_and_the_files_are_there(run: Path):
     text = page.read_text()
     assert 'id="disentanglement"' in text
     assert "What a linear probe reads" in text
-    for name in ("linear", "neighbours", "permuted", "information", "silhouette", "gaps"):
+    for name in ("linear", "neighbours", "random-labels", "information", "silhouette", "gaps"):
         assert (page.parent / "tables" / f"probes-{name}.csv").is_file()
 
 

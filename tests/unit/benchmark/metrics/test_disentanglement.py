@@ -96,6 +96,16 @@ def test_a_class_of_one_fold_is_left_out():
     assert len(found.labels) == (emotion != "sad").sum()
 
 
+def test_a_class_that_training_lacks_is_never_named():
+    groups = np.repeat(["s", "t"], 4)
+    labels = np.array([*"aaaa", *"bcbc"])
+    for probe in PROBES:
+        found = read_out(np.arange(8.0)[:, None], labels, groups, probe=probe, classes=["a", "b", "c"])
+        assert found.probabilities[:4, 0].max() == 0
+        assert found.probabilities[4:, 1:].max() == 0
+        assert found.balanced_accuracy() == 0
+
+
 def test_balanced_accuracy_counts_rare_classes_like_frequent_ones():
     labels = np.array(["often"] * 90 + ["rare"] * 10)
     groups = np.tile(["a", "b"], 50)
