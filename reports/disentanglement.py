@@ -165,7 +165,8 @@ class _Column:
 
     def __init__(self, column: Sequence[Interval], scale: float) -> None:
         self.scale = scale
-        self.decimals = decimals([scale * v.half for v in column if v.known])
+        # An interval may be empty where a probe knows nothing; its digits would be rounding errors.
+        self.decimals = min(decimals([scale * v.half for v in column if v.known]), 1 if scale > 1 else 3)
 
     def number(self, value: float) -> str:
         text = f"{value * self.scale:.{self.decimals}f}"
