@@ -56,6 +56,12 @@ def parser() -> argparse.ArgumentParser:
     landmarks.add_argument("--landmarks-generated", type=Path, metavar="DIR", help="the same, one side")
     landmarks.add_argument("--landmarks-reference", type=Path, metavar="DIR", help="the same, other side")
     landmarks.add_argument("--no-landmarks", action="store_true", help="score pictures only")
+    landmarks.add_argument(
+        "--sync-judge",
+        type=Path,
+        metavar="FILE",
+        help="sync.safetensors of a run: also score how well the mouth moves with the reference's sound",
+    )
     landmarks.add_argument("--cache", type=Path, default=Path(".cache/score"), metavar="DIR")
     pictures = made.add_argument_group("pictures")
     pictures.add_argument(
@@ -106,6 +112,8 @@ def settings_of(options: argparse.Namespace) -> Settings:
             raise InputError(f"--{name.replace('_', '-')}: expected {least} or more")
     if options.no_landmarks and options.crop == "face":
         raise InputError("--crop face needs the reference's landmarks: leave --no-landmarks out")
+    if options.no_landmarks and options.sync_judge is not None:
+        raise InputError("--sync-judge looks at the mouth's landmarks: leave --no-landmarks out")
     extractors = list(dict.fromkeys(options.extractors))
     if options.inception_weights is not None and "inception" not in extractors:
         extractors.append("inception")
@@ -119,6 +127,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
             extractors=tuple(extractors),
             inception_weights=options.inception_weights,
             every=options.feature_every,
+            sync_judge=options.sync_judge,
         ),
         allow=Allowances(options.allow_missing, options.resample, options.trim, options.resize),
         landmarks=_landmark_folders(options),

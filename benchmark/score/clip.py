@@ -17,17 +17,21 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from benchmark.metrics.judge_file import JudgeError
+from benchmark.metrics.judges import NO_JUDGES, Judges
 from benchmark.metrics.landmarks import faces_found
 from benchmark.metrics.registry import metric_of
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import frame_features, score_clip, set_protocols
+from benchmark.metrics.sync import SyncJudge
 from benchmark.score.pairing import Pair, Side
+from models.audio.framing import SAMPLES_PER_FRAME
 from models.errors import InputError
 from models.landmarks.alignment import apply
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.facemesh import FaceMesh
 from models.preprocess.faces import FaceDetector, read_landmarks
-from models.preprocess.pipeline import crop, portrait_similarity
+from models.preprocess.pipeline import crop, fit_sound, portrait_similarity
 from models.types import CROP_SIZE, Prediction
 
 if TYPE_CHECKING:
@@ -49,6 +53,8 @@ class Rules:
     inception_weights: Path | None = None
     every: int = 1
     """Every so many frames go into the scores of the whole set."""
+    sync_judge: Path | None = None
+    """File of a `SyncJudge`, which hears the reference's sound track."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,12 @@ def prepare(rules: Rules) -> None:
     """Make what the rules ask for, so that missing weights are told before any work.
 
     Raises:
-        InputError: an extractor is unknown, or its weights are missing.
+        InputError: an extractor is unknown, or its weights or the judge's file are missing.
     """
+    try:
+        _judges(rules.sync_judge)
+    except JudgeError as error:
+        raise InputError(str(error)) from error
     if not rules.extractors:
         return
     from benchmark.metrics.extractors import ExtractorError
@@ -91,7 +101,13 @@ def score_pair(pair: Pair, rules: Rules, cache: Path) -> ClipResult:
         ValueError: naming the clip: a protocol cannot be computed from it.
     """
     generated, reference = load_pair(pair, rules, cache)
-    scores = score_clip(generated, reference, clip_id=pair.name)
+    scores = score_clip(
+        generated,
+        reference,
+        clip_id=pair.name,
+        judges=_judges(rules.sync_judge),
+        waveform=None if rules.sync_judge is None else sound_of(pair),
+    )
     if not rules.landmarks:
         scores = {name: s for name, s in scores.items() if "landmarks" not in metric_of(name).needs}
     networks = _extractors(rules.extractors, rules.inception_weights)
@@ -140,6 +156,18 @@ def _decode(side: Side) -> np.ndarray:
             f"{expected}: it is damaged, or was written to meanwhile"
         )
     return pictures
+
+
+def sound_of(pair: Pair) -> np.ndarray:
+    """(samples,) float32, 16 kHz: the reference's sound track, as long as the frames that are compared.
+
+    Raises:
+        InputError: naming the file: it has no sound, or sound of another length than the video.
+    """
+    side = pair.reference
+    sound = shared_decoder().sound(side.video)
+    whole = fit_sound(sound.waveform, sound.start - side.outline.start, side.outline.frames, side.video)
+    return whole[: pair.frames * SAMPLES_PER_FRAME]
 
 
 def _landmarks(pair: Pair, side: Side, pictures: np.ndarray, rules: Rules, cache: Path) -> np.ndarray:
@@ -203,6 +231,11 @@ def _extractors(names: tuple[str, ...], weights: Path | None) -> Mapping[str, Fr
 
     torch.set_num_threads(1)
     return {name: extractor(name, inception_weights=weights) for name in names}
+
+
+@lru_cache(maxsize=1)
+def _judges(sync: Path | None) -> Judges:
+    return NO_JUDGES if sync is None else Judges(sync=SyncJudge.load(sync))
 
 
 @lru_cache(maxsize=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.metadata
 import io
 import tempfile
@@ -244,8 +245,8 @@ def _facts(pair: Pair, result: ClipResult) -> dict[str, Any]:
 
 
 def _provenance(settings: Settings, identity: str) -> dict[str, Any]:
-    rules = asdict(replace(settings.rules, inception_weights=None))
-    weights = settings.rules.inception_weights
+    rules = asdict(replace(settings.rules, inception_weights=None, sync_judge=None))
+    weights, judge = settings.rules.inception_weights, settings.rules.sync_judge
     return {
         "generated": str(settings.generated),
         "reference": str(settings.reference),
@@ -254,6 +255,7 @@ def _provenance(settings: Settings, identity: str) -> dict[str, Any]:
         "extractors": list(rules["extractors"]),
         "feature_every": rules["every"],
         "inception_weights": weights.name if weights else None,
+        "sync_judge": hashlib.sha256(judge.read_bytes()).hexdigest()[:16] if judge else None,
         "resamples": settings.resamples,
         "allowed": asdict(settings.allow),
         "versions": {

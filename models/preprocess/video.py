@@ -58,6 +58,8 @@ class Outline:
     width: int
     rate: float
     """Pictures a second, on average."""
+    start: float
+    """Seconds: when the first picture is shown on the container's clock."""
     source_frames: int
 
     @property
@@ -123,9 +125,10 @@ def _outline(path: Path, container: InputContainer, progress: Callable[[], None]
     order = sorted(range(len(shown)), key=lambda k: times[k])
     for index in range(1, len(order)):
         _check_clock(path, index, times[order[index - 1]], times[order[index]], step)
-    length = times[order[-1]] + shown[order[-1]][1] - times[order[0]]
+    start = times[order[0]]
+    length = times[order[-1]] + shown[order[-1]][1] - start
     _refuse_cut(path, container, stream, len(shown), length)
-    return Outline(max(1, _shown_until(length)), shape[0], shape[1], float(rate), len(shown))
+    return Outline(max(1, _shown_until(length)), shape[0], shape[1], float(rate), start, len(shown))
 
 
 def _write(path: Path, container: InputContainer, out: BinaryIO, progress: Callable[[], None]) -> Video:

@@ -10,18 +10,29 @@ import numpy as np
 import pytest
 
 from benchmark.metrics.extractors import DEFAULT_EXTRACTOR
+from benchmark.metrics.judges import Judges
 from benchmark.metrics.scorer import frame_features, score_clip
-from benchmark.score.clip import Rules, detected, load_pair, prepare, score_pair
+from benchmark.metrics.sync import LIMIT, Agreement
+from benchmark.score.clip import Rules, detected, load_pair, prepare, score_pair, sound_of
 from benchmark.score.pairing import Allowances, Pair, pair_folders
 from models.errors import InputError
 from models.preprocess.decoder import Decoder, shared_decoder
 from models.types import Prediction
+from tests.conftest import ROOT
 
 _spec = importlib.util.spec_from_file_location("videos", Path(__file__).with_name("videos.py"))
 assert _spec is not None
 assert _spec.loader is not None
 videos = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(videos)
+
+_spec = importlib.util.spec_from_file_location(
+    "media_files", ROOT / "tests/unit/models/preprocess/media_files.py"
+)
+assert _spec is not None
+assert _spec.loader is not None
+media = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(media)
 
 FRAMES = 7
 
@@ -135,6 +146,33 @@ def test_missing_faces_lower_the_coverage_only(tmp_path: Path) -> None:
     assert score.coverage == pytest.approx(5 / 7)
 
 
+def test_the_sync_judge_hears_the_references_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Listener:
+        heard: np.ndarray
+
+        def agreement(self, landmarks: np.ndarray, waveform: np.ndarray, *, clip: str) -> Agreement:
+            self.heard = waveform
+            return Agreement(np.linspace(0, 1, 2 * LIMIT + 1), 1.0)
+
+        def sees_enough(self, found: np.ndarray) -> bool:
+            return True
+
+    pair = make(tmp_path, Allowances(trim=3), width=80, frames=FRAMES + 3)
+    media.write_video(pair.reference.video, pictures=videos.pictures(FRAMES, width=80))
+    judge = Listener()
+    monkeypatch.setattr("benchmark.score.clip._judges", lambda path: Judges(sync=judge))  # pyright: ignore
+    scores = score_pair(pair, Rules(sync_judge=tmp_path / "sync.safetensors"), tmp_path).scores
+    assert scores["sync/confidence"].value == pytest.approx(0.5)
+    sound = shared_decoder().sound(pair.reference.video)
+    assert len(judge.heard) == FRAMES * 640
+    np.testing.assert_array_equal(judge.heard[:3000], sound.waveform[:3000])
+
+
+def test_a_reference_without_sound_cannot_be_judged_by_it(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"reference/a\.mp4: no audio stream"):
+        sound_of(make(tmp_path, width=80))
+
+
 class Counting:
     """A detector that says that every face is the sketch, and counts how often it is asked."""
 
@@ -181,7 +219,9 @@ def test_a_video_that_is_not_what_its_container_says_is_named(tmp_path: Path) ->
         score_pair(pair, Rules(), tmp_path)
 
 
-def test_unknown_extractors_are_refused_before_any_work() -> None:
+def test_unknown_extractors_and_judges_are_refused_before_any_work() -> None:
+    with pytest.raises(InputError, match=r"no sync judge at /nowhere\.safetensors"):
+        prepare(Rules(sync_judge=Path("/nowhere.safetensors")))
     with pytest.raises(InputError, match="no frame extractor 'vgg'"):
         prepare(Rules(extractors=("vgg",)))
     with pytest.raises(InputError, match=r"there is no file /nowhere\.pth"):
