@@ -157,7 +157,7 @@ def psnr_definitions() -> Iterator[Definition]:
         name = "10 log10(peak² / MSE)" + (f", {words}" if words else " of RGB, peak 255")
         yield Definition(
             name, partial(_psnr, channels, peak), differs=words, defect=defect,
-            published="" if words else "psnr",
+            published={"": "psnr", CHANNELS["rounded"].words: "psnr/luma"}.get(words, ""),
         )  # fmt: skip
     yield Definition(
         "mean of the PSNR of R, G and B",
@@ -329,6 +329,7 @@ def _ssim_definition(
     )
     published = {
         "": "ssim",
+        CHANNELS["rounded"].words: "ssim/luma",
         _join(WINDOWS["uniform7"][0], "sample instead of population covariance"): "ssim/skimage",
         BORDERS["zero"][0]: "ssim/zero-pad",
     }.get(words, "")

@@ -84,6 +84,14 @@ ALIGNMENTS: Mapping[str, tuple[str, Callable[[Array, Array, Array], tuple[Array,
         "each frame fitted to the target by a similarity over the face",
         lambda p, t, over: _procrustes(p, t, np.arange(p.shape[1])),
     ),
+    "stable-centred": (
+        "stabilised on eyes and nose tip, then mean-centred per region",
+        lambda p, t, over: (_centred(stabilise(p), over), _centred(stabilise(t), over)),
+    ),
+    "stable-procrustes": (
+        "each frame fitted to the stabilised target by a similarity over the face",
+        lambda p, t, over: _procrustes(p, stabilise(t), np.arange(p.shape[1])),
+    ),
     "region-procrustes": (
         "each frame fitted to the target by a similarity over the region",
         _procrustes,
@@ -231,9 +239,10 @@ def _chain(
         p, t_given = coordinates(np.asarray(predicted, float), np.asarray(target, float))
         p, t = ALIGNMENTS[alignment][1](p, t_given, over)
         residual = (p - t)[:, over]
+        lengths = unit(stabilise(t_given) if alignment.startswith("stable") else t_given)
         if motion:
-            return reduce(size(np.diff(residual, axis=0)) / unit(t_given)[1:])
-        return reduce(size(residual) / unit(t_given))
+            return reduce(size(np.diff(residual, axis=0)) / lengths[1:])
+        return reduce(size(residual) / lengths)
 
     return compute
 
@@ -267,15 +276,23 @@ def _sound(motion: bool, alignment: str, region: Region, size: str, reduction: s
 
 
 def _protocol(motion: bool, alignment: str, region: Region, size: str, reduction: str, unit: str) -> str:
-    if reduction != "mean" or unit != "px":
+    if reduction != "mean" or region not in (MOUTH, FACE):
         return ""
-    if (alignment, size) == ("stable", "mean") and region in (MOUTH, FACE):
-        return f"{'lvd' if motion else 'ld'}/{region.name}"
-    if not motion and (alignment, region, size) == ("centred", MOUTH, "mean"):
-        return "lmd/eat"
-    if not motion and (alignment, size) == ("none", "l1"):
-        return "lmd/vico"
-    return ""
+    own = f"{'lvd' if motion else 'ld'}/{region.name}"
+    known = {
+        ("stable", "mean", "px"): own,
+        ("stable", "mean", "eye corners"): f"{own}/iod",
+        ("stable", "mean", "face width"): f"{own}/face-width",
+        ("none", "mean", "px"): f"{own}/raw",
+        ("centred", "mean", "px"): f"{own}/centred",
+        ("stable-procrustes", "mean", "px"): f"{own}/procrustes",
+    }
+    if not motion:
+        eat = "lmd/eat" if region is MOUTH else "flmd/eat"
+        known["centred", "mean", "px"] = f"{eat} and {own}/centred"
+        known["stable-centred", "mean", "px"] = eat
+        known["none", "l1", "px"] = "lmd/vico" if region is MOUTH else ""
+    return known.get((alignment, size, unit), "")
 
 
 def _rmse(motion: bool, alignment: str, region: Region) -> Definition:
@@ -289,8 +306,9 @@ def _rmse(motion: bool, alignment: str, region: Region) -> Definition:
 def _broken(motion: bool, alignment: str, region: Region) -> Iterator[Definition]:
     size, mean = SIZES["mean"][1], REDUCTIONS["mean"][1]
 
-    def broken(what: str, chain: Callable[[Array, Array], float], published: str = "") -> Definition:
-        return Definition(_words(alignment, region, what), chain, defect=what, published=published)
+    def broken(what: str, chain: Callable[[Array, Array], float]) -> Definition:
+        traits = Traits(alignment, region.name, "mean", "px")
+        return Definition(_words(alignment, region, what), chain, defect=what, traits=traits)
 
     for what, link in BROKEN_SIZES.values():
         yield broken(what, _chain(motion, alignment, region, link, mean))

@@ -20,6 +20,8 @@ FRAMES = (12, 9, 15, 7, 21, 10)
 SLOW = 0.05
 """Seconds of a call from which points are not moved one by one."""
 MOUTH_IN_FACE = 20 / 68
+EAT_CROP = 51.34 / 84
+"""EAT's template has 51.34 px between the eyes (yuangan/evaluation_eat), the stabilised space 84."""
 
 Array = np.ndarray
 
@@ -105,35 +107,42 @@ def _words(points: Sequence[int]) -> str:
 
 def _judge_unit(ladder: Ladder, found: Fit | None, motion: bool) -> None:
     """Name the factor between the function and the definition it follows."""
-    if found is None or found.plain or found.definition.defect:
+    if found is None or found.plain:
         return
-    if found.constant < 0:
-        ladder.fit = None
-        ladder.verdict.defect = "the sign is wrong: a worse prediction scores lower"
-        ladder.add(PARITY, "its sign", f"times {found.constant:.6g}", "1", "fail", ladder.verdict.defect)
-        return
-    region = getattr(found.definition.traits, "region", "")
+    traits = found.definition.traits
+    region = traits.region if isinstance(traits, Traits) else ""
     if region == "mouth" and np.isclose(found.constant, MOUTH_IN_FACE, rtol=1e-4):
-        ladder.fit = None
-        ladder.verdict.defect = (
-            f"the sum over the 20 mouth points divided by 68 (the mouth's mean times 20/68): a face "
+        _fail_scale(
+            ladder, "its scale", f"{found.constant:.6f} of the mouth's mean",
+            "the sum over the 20 mouth points divided by 68 (the mouth's mean times 20/68): a face "
             f"{'velocity ' if motion else ''}sum that accumulates the mouth's difference, "
-            f"as {'flvd/eat' if motion else 'flvd/eat does for velocities'}"
-        )
-        ladder.add(
-            PARITY,
-            "its scale",
-            f"{found.constant:.6f} of the mouth's mean",
-            "1",
-            "fail",
-            ladder.verdict.defect,
-        )
-        return
-    words = _unit_words(found.constant, {"mouth": 20, "face": 68}.get(region, 0))
-    ladder.verdict.factor = words
-    published = found.definition.published
-    ladder.verdict.published = "lmd/atvgnet" if published == "lmd/eat" and "summed" in words else ""
-    ladder.verdict.differs = "; ".join(part for part in (ladder.verdict.differs, words) if part)
+            f"as {'flvd/eat' if motion else 'flvd/eat does for velocities'}",
+        )  # fmt: skip
+    elif found.constant < 0:
+        says = "the sign is wrong: a worse prediction scores lower"
+        _fail_scale(ladder, "its sign", f"times {found.constant:.6g}", says)
+    elif not found.definition.defect:
+        _name_unit(ladder, found, {"mouth": 20, "face": 68}.get(region, 0))
+
+
+def _fail_scale(ladder: Ladder, asked: str, came: str, says: str) -> None:
+    ladder.fit = None
+    ladder.verdict.defect = "; ".join(part for part in (says, ladder.verdict.defect) if part)
+    ladder.add(PARITY, asked, came, "1", "fail", says)
+
+
+def _name_unit(ladder: Ladder, found: Fit, points: int) -> None:
+    words = _unit_words(found.constant, points)
+    definition, verdict = found.definition, ladder.verdict
+    verdict.factor = words
+    verdict.differs = "; ".join(part for part in (verdict.differs, words) if part)
+    protocol = definition.published.split(" and ")[0]
+    if protocol.endswith("lmd/eat"):
+        verdict.published = "lmd/atvgnet" if protocol == "lmd/eat" and "summed" in words else protocol
+    elif not definition.differs and np.isclose(found.constant, 0.5, rtol=1e-4):
+        verdict.published = f"{protocol}/128"
+    elif protocol != "lmd/vico":
+        verdict.published = ""
 
 
 def _unit_words(factor: float, points: int) -> str:
@@ -142,6 +151,7 @@ def _unit_words(factor: float, points: int) -> str:
         2.0: "in pixels of a 512 px crop (times 2), or |dx| + |dy| where the definition takes their mean",
         25.0: "in pixels per second at 25 fps (times 25)",
         100.0: "in percent (times 100)",
+        EAT_CROP: "in pixels of EAT's 128 px crop (times 0.611)",
         0.25: "in pixels of a 64 px crop (times 0.25)",
         1 / 256: "in widths of the 256 px crop",
     }

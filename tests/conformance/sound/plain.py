@@ -30,7 +30,7 @@ def lmd_atvgnet(predicted, target):
 
 
 def lmd_vico(predicted, target):
-    return float(np.abs(predicted - target).mean())
+    return float(np.abs(predicted - target)[:, 48:].mean())
 
 
 def ld_by_eyes(predicted, target):
