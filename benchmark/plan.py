@@ -110,9 +110,11 @@ def make_plan(settings: Settings, study: Study) -> Plan:
     """Cells and jobs of a suite; reads no media.
 
     Raises:
-        ConfigError: a method or ablation that cannot be composed or built.
+        ConfigError: a method or ablation that cannot be composed or built, or weights that scoring needs
+            and that are not there.
         CorpusError: a corpus or split that cannot be used.
     """
+    _check_extractors(study)
     variants, notes = _variants(settings, study)
     builder = _Builder(study, numerics_fingerprint(settings.device))
     cells = tuple(builder.cell(v, seed) for v, seed in itertools.product(variants, settings.seeds))
@@ -126,6 +128,18 @@ def make_plan(settings: Settings, study: Study) -> Plan:
         builder.reference([cell.probe for cell in cells]),
         builder.observed(settings),
     )
+
+
+def _check_extractors(study: Study) -> None:
+    """Told before any training, not when the first prediction is scored."""
+    from benchmark.metrics.extractors import ExtractorError, check_weights
+
+    metrics = study.config.metrics
+    if any(item.truth.filmed for item in study.items):
+        try:
+            check_weights(metrics["extractors"], metrics["inception_weights"])
+        except ExtractorError as error:
+            raise ConfigError(f"metrics.extractors: {error}; or leave it empty: []") from error
 
 
 # Rows

