@@ -132,7 +132,7 @@ def test_files_that_are_no_judge_are_refused(judge: EmotionJudge, tmp_path: Path
         EmotionJudge.load(path)
     judge.save(path)
     path.write_bytes(path.read_bytes()[:-7])
-    with pytest.raises(JudgeError, match="not a readable emotion judge"):
+    with pytest.raises(JudgeError, match="no readable emotion judge"):
         EmotionJudge.load(path)
 
 
