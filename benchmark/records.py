@@ -169,9 +169,9 @@ class Manifest:
     judges: Mapping[str, Any] = field(default_factory=dict)
     """What is known of the judges. By the protocol of an emotion judge: labels, chance, temperature, ceiling,
     ceilings by condition, confusion on the true clips by condition, confusion by "method/ablation/condition",
-    and calibration by condition and on the clips left out. "agreement": tables of the first emotion judge's
-    verdicts by the second's, on the true clips and by "method/ablation/condition". "sync": what the judge of
-    synchrony finds in the true clips, by condition."""
+    and calibration by condition and on the clips left out. "agreement": counts of the first emotion judge's
+    verdicts by the second's, with kappa, on the true clips and by "method/ablation/condition". "sync": what
+    the judge of synchrony finds in the true clips, by condition."""
     floors: Mapping[str, Mapping[str, Floor]] = field(default_factory=dict)
     """Protocol of a whole set -> condition -> what real clips score against other real clips."""
     provenance: Mapping[str, Any] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from benchmark.data.items import Item, condition_text
 from benchmark.data.warped import ERROR
 from benchmark.jobs import WARPED
 from benchmark.judging import AGREEMENT
+from benchmark.metrics.calibration import cohen_kappa
 from benchmark.metrics.metric import info
 from benchmark.metrics.registry import METRICS, metric_of
 from benchmark.observations import OBSERVATIONS
@@ -255,6 +256,10 @@ def _judged_truth(settings: Settings, plan: Plan) -> dict[str, Any]:
     return json.loads((folder.path / JUDGED).read_text(encoding="utf-8"))
 
 
+def _agreed(counts: Sequence[Sequence[int]]) -> dict[str, Any]:
+    return {"counts": counts, "kappa": cohen_kappa(counts)}
+
+
 def _judges(judged: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, Any]:
     """By judge what `records.Manifest.judges` says."""
     judges: dict[str, Any] = {}
@@ -270,7 +275,10 @@ def _judges(judged: Mapping[str, Any], counts: Mapping[str, Any]) -> dict[str, A
                 "confusion": dict(counts.get(name, {})),
             }
     if judged.get(AGREEMENT):
-        judges[AGREEMENT] = {"truth": judged[AGREEMENT], "rows": dict(counts.get(AGREEMENT, {}))}
+        judges[AGREEMENT] = {
+            "truth": {c: _agreed(table) for c, table in judged[AGREEMENT].items()},
+            "rows": {key: _agreed(table) for key, table in counts.get(AGREEMENT, {}).items()},
+        }
     if judged.get("sync"):
         judges["sync"] = {"truth": judged["sync"]}
     return judges

@@ -213,13 +213,14 @@ def lost_faces_note(found: Observations, damage: str = "lost faces") -> str:
     info = found.damages.get(damage)
     if info is None:
         return ""
-    dose = info.doses[-1]
+    dose, made = info.doses[-1], responses(found)
     parts = []
     for protocol, about in found.protocols.items():
         rows = [r for r in found.rows if (r.protocol, r.damage, r.dose) == (protocol, damage, dose)]
         worst = [r.most if about.direction == "lower" else r.least for r in rows]
         known = [w for w in worst if w is not None]
-        kept = responses(found)[protocol, damage].verdict == "blind"
+        response = made.get((protocol, damage))
+        kept = response is not None and response.verdict == "blind"
         if about.main and kept and known and len(known) == len(rows):
             value = np.mean([r.value for r in rows if r.value is not None])
             parts.append(f"{about.label} {value:.2f}, at worst {np.mean(known):.2f} {about.unit}".strip())

@@ -17,7 +17,7 @@ import numpy as np
 from markupsafe import Markup
 
 from benchmark.records import RecordsError
-from reports import disentanglement, stats
+from reports import disentanglement, judges, stats
 from reports.families import verdict
 from reports.figures import Drawing, scoped
 from reports.load import Study, row_key
@@ -61,6 +61,8 @@ def render_page(study: Study, tables: tuple[Table, ...], drawings: tuple[Drawing
         cells=[(row_key(c.method, c.ablation), c) for c in study.manifest.cells],
         run_anchor={row: f"run-{place}" for place, row in enumerate(study.rows)}
         | dict.fromkeys(disentanglement.EXTRA_ROWS, disentanglement.ANCHOR),
+        judges=[t for t in tables if t.name.startswith("judges-")],
+        judges_explained=judges.EXPLANATION,
         probes=[t for t in tables if t.name.startswith("probes-")],
         probes_explained=disentanglement.EXPLANATION,
         player_anchor={player["id"]: place for place, player in enumerate(players)},

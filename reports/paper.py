@@ -19,6 +19,7 @@ from benchmark.records import RecordsError, write_text
 from reports.disentanglement import probe_tables
 from reports.figures import all_figures
 from reports.formats import to_csv, to_latex, to_markdown
+from reports.judges import judge_tables
 from reports.load import load_study
 from reports.observability import observations_of, write_observability
 from reports.page import media_file, render_page
@@ -46,7 +47,7 @@ def build_report(run_directory: Path) -> Path:
     for paths in study.manifest.media.values():
         for path in paths.values():
             media_file(run_directory, path)
-    tables, drawings = (*all_tables(study), *probe_tables(study)), all_figures(study)
+    tables, drawings = (*all_tables(study), *judge_tables(study), *probe_tables(study)), all_figures(study)
     page = render_page(study, tables, drawings)
     observed = observations_of(run_directory)
     fresh = run_directory / ".report.new"

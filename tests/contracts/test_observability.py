@@ -22,6 +22,8 @@ SCORED = {
     "allow_biased": True,
     "inception_weights": None,
     "redetect": None,
+    "network_steps": 60,
+    "sync_steps": 120,
 }
 
 
@@ -63,12 +65,14 @@ def test_every_protocol_that_can_be_is_measured_under_every_dose(found: Observat
 def test_what_a_protocol_declares_is_what_is_measured(metric: Metric, found: Observations) -> None:
     if metric.id not in found.protocols:
         pytest.skip("needs a detector or weights that are not asked for here")
+    if "sync judge" in metric.needs and metric.sees:
+        pytest.skip("a shift is not heard in 16 frames: see tests/properties/test_sync_on_embedded_speech.py")
     made = responses(found)
     for damage in metric.sees:
         response = made[metric.id, damage]
         assert response.monotone >= MONOTONE, f"{metric.id} under {damage}: {response.shares}"
         # A judge answers yes or no, so that it may take more than the smallest dose.
-        assert response.shares[-1 if "judge" in metric.needs else 0] > 0, (
+        assert response.shares[-1 if metric.needs & {"judge", "emotion network"} else 0] > 0, (
             f"{metric.id} under {damage}: {response.shares}"
         )
     for damage in metric.blind_to:
