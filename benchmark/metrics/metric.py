@@ -101,12 +101,12 @@ class ClipPair:
     def native(self) -> np.ndarray:
         """(2,) pixels of the clip's own frames per pixel of the 256 crop, along x and y; 1 without frames.
 
-        Those of the truth, so that all methods are measured alike, with frames of their own or without.
+        Those of the truth, so that all methods are measured alike, with frames of their own or without. Both
+        are of the width (`models.types`): in frames that are not square the scale is still one similarity.
         """
         if self.truth.frames is None:
             return np.ones(2)
-        height, width = self.truth.frames.shape[1:3]
-        return np.array((width, height)) / CROP_SIZE
+        return np.full(2, self.truth.frames.shape[2] / CROP_SIZE)
 
     @cached_property
     def aligned_redetected(self) -> AlignedPair:

@@ -108,6 +108,7 @@ def _pair(settings: Settings, follow: Follower) -> Paired:
             decoder,
             allow=settings.allow,
             landmarks=settings.landmarks,
+            cropped=settings.rules.crop == "face",
             progress=lambda done, total: follow("checking", done, total),
         )
     finally:

@@ -18,10 +18,14 @@ from models.preprocess.decoder import Decoder
 from models.preprocess.faces import Given, read_landmarks
 from models.preprocess.media import VIDEO_SUFFIXES
 from models.preprocess.video import Outline
+from models.types import CROP_SIZE
 
 SIDES = ("generated", "reference")
 SHORTEST = 2
 """Frames of a clip; fewer have no motion to compare."""
+MOST_PIXELS = 500_000_000
+"""Of all compared frames of a clip. Frames are mapped from disk, but protocols keep about 5 bytes of each
+pixel, grey levels and edges, until the clip is scored."""
 NAMED = 20
 """Files that are named in one line of a message."""
 
@@ -105,12 +109,14 @@ def pair_folders(
     *,
     allow: Allowances,
     landmarks: Mapping[str, Path] | None = None,
+    cropped: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Paired:
     """The pairs of two folders, checked by containers and landmark files; frames are not decoded yet.
 
     Args:
         landmarks: folder of landmark files by side, named like the videos; None: they are detected later.
+        cropped: whether 256 px squares are compared instead of whole frames.
 
     Raises:
         FolderError: naming every file that cannot be scored, and what would allow it.
@@ -140,7 +146,7 @@ def pair_folders(
             pair = Pair(name, sides["generated"], sides["reference"])
             pairs.append(pair)
             problems += [f"{name}: {problem}" for problem in _mismatches(pair, allow)]
-            problems += _faceless(pair)
+            problems += [*_faceless(pair), *_too_large(pair, cropped)]
         progress(number, len(names))
     if problems:
         raise FolderError(problems)
@@ -209,6 +215,17 @@ def _size_problem(generated: tuple[int, int], reference: tuple[int, int], allow:
     if abs(expected - generated[1]) > max(1.0, generated[1] / min(reference)):
         return [f"{text}: of another shape, so neither can be resized to the other"]
     return [] if allow.resize else [f"{text}; --resize brings the generated frames to the reference's size"]
+
+
+def _too_large(pair: Pair, cropped: bool) -> list[str]:
+    outline = pair.reference.outline
+    height, width = (CROP_SIZE, CROP_SIZE) if cropped else (outline.height, outline.width)
+    if pair.frames * height * width <= MOST_PIXELS:
+        return []
+    return [
+        f"{pair.name}: {pair.frames} frames of {width} x {height} are more than the {MOST_PIXELS // 10**6} "
+        "million pixels that one clip may have: cut it into several, or --crop face"
+    ]
 
 
 def _faceless(pair: Pair) -> list[str]:

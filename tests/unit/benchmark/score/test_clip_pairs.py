@@ -80,6 +80,13 @@ def test_scores_are_those_of_the_decoded_arrays(tmp_path: Path) -> None:
     assert result.faces == FRAMES
 
 
+def test_protocols_in_pixels_of_the_frame_are_in_those_of_the_video(tmp_path: Path) -> None:
+    pair = make(tmp_path, width=80)
+    mouths = [each[:, 48:68].astype(np.float64) for each in points(pair)]
+    score = score_pair(pair, Rules(), tmp_path).scores["lmd/vico"]
+    assert score.value == pytest.approx(np.abs(mouths[0] - mouths[1]).mean(), rel=1e-5)
+
+
 def test_features_are_those_of_the_frames(tmp_path: Path) -> None:
     class Means:
         name, dimensions = "means", 3

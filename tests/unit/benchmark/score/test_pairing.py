@@ -130,6 +130,15 @@ def test_one_frame_is_refused(folders, decoder) -> None:
     assert problems(folders, decoder) == ("a: 1 frame to compare; expected 2 or more",)
 
 
+def test_a_clip_with_too_many_pixels_is_refused_unless_cropped(folders, decoder, monkeypatch) -> None:
+    for folder in folders:
+        videos.write(folder / "a.mp4", videos.pictures(6, width=320, height=256))
+    monkeypatch.setattr("benchmark.score.pairing.MOST_PIXELS", 6 * 256 * 256)
+    (line,) = problems(folders, decoder)
+    assert line.startswith("a: 6 frames of 320 x 256 are more than")
+    assert pair_folders(*folders, decoder, allow=NOTHING, cropped=True).pairs[0].frames == 6
+
+
 def test_damaged_files_are_named_with_everything_else(folders, decoder) -> None:
     whole = (folders[0] / "a.mp4").read_bytes()
     (folders[0] / "a.mp4").write_bytes(whole[: len(whole) // 2])
