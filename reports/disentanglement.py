@@ -40,7 +40,8 @@ PROBE_TABLES = {
     ),
     "random labels": (
         "Control: the linear probe on random labels",
-        "Balanced accuracy (%) with labels drawn at the factor's frequencies: chance, but for its interval.",
+        "Balanced accuracy (%) with labels drawn at the factor's frequencies: at chance, which about one "
+        "interval in twenty misses.",
     ),
     "information": (
         "What a linear probe knows",
