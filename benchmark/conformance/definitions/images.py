@@ -339,7 +339,6 @@ def _ssim_definition(
         differs=words,
         defect=_join(channels.defect, span.defect),
         published=published,
-        traits=border,
     )
 
 

@@ -8,7 +8,7 @@ from itertools import groupby
 import numpy as np
 
 from benchmark.conformance.definitions.fitting import Fit, Pair
-from benchmark.conformance.definitions.landmarks import REGIONS, SIZES, UNITS, Region, Traits, definitions
+from benchmark.conformance.definitions.landmarks import REGIONS, UNITS, Region, Traits, definitions
 from benchmark.conformance.ladder import CLOSED, IDENTITY, INVARIANT, ORDER, PARITY, Ladder
 from benchmark.conformance.runner import Answer
 from benchmark.data.synthetic.face import EXPRESSIONS, identity, landmarks3d
@@ -303,7 +303,7 @@ def _degenerate(ladder: Ladder, probes: Sequence[Pair], motion: bool) -> None:
     nothing = np.full_like(predicted[6], np.nan)
     holed, holed_target = predicted.copy(), target.copy()
     holed[6], holed_target[6] = nothing, nothing
-    without = _without(ladder, predicted, target, holed, motion)
+    without = _without(ladder, predicted, target, holed)
     for asked, pair in (
         ("no face in the worst predicted frame", (holed, target)),
         ("no face in a target frame", (predicted, holed_target)),
@@ -325,9 +325,7 @@ def _degenerate(ladder: Ladder, probes: Sequence[Pair], motion: bool) -> None:
     _mismatched(ladder, predicted, target)
 
 
-def _without(
-    ladder: Ladder, predicted: Array, target: Array, holed: Array, motion: bool
-) -> dict[str, Answer]:
+def _without(ladder: Ladder, predicted: Array, target: Array, holed: Array) -> dict[str, Answer]:
     """What the clip with a missing frame scores if the frame is treated in a way that hides it."""
     kept = np.arange(len(target)) != 6
     ways: dict[str, Callable[[], Pair]] = {
@@ -409,9 +407,9 @@ def _order_and_dtype(
 
 
 def _on_106(ladder: Ladder, pair: Pair) -> float | None:
-    if ladder.fit is None or ladder.fit.definition.traits.region not in ("mouth", "face"):
+    """What the definition gives on 106 points, if all of it is known by name there."""
+    if ladder.fit is None:
         return None
     traits: Traits = ladder.fit.definition.traits
-    if traits.unit not in ("px", "eyes") or SIZES.get(traits.size) is None:
-        return None
-    return ladder.fit(*pair)
+    by_name = traits.region in ("mouth", "face") and traits.unit.split(" per ")[0] in ("px", "eyes", "box")
+    return ladder.fit(*pair) if by_name else None
