@@ -2,10 +2,11 @@
 
 What is compared
     Clips of the embedded corpus, whose factors are known, are damaged in one thing at a time and in graded
-    doses, and scored against the undamaged truth. The response of a protocol to a dose is by how much its
-    score gets worse, mean over clips, as a share of its range: the largest change that any damage here makes
-    to it. Decibels are taken as the amplitude ratio 10^(-dB/20) that they stand for, so that frames without a
-    difference, which have no decibels, are 0.
+    doses, and scored against the undamaged truth: excerpts of them, but judges, who need time, are asked
+    about whole clips. The response of a protocol to a dose is by how much its score gets worse, mean over
+    clips, as a share of its range: the largest change that any damage here makes to it. Decibels are taken as
+    the amplitude ratio 10^(-dB/20) that they stand for, so that frames without a difference, which have no
+    decibels, are 0.
 
 When a damage is seen
     A protocol sees a dose if the 95 % interval of its response over clips (for a protocol of the whole set,
@@ -285,7 +286,7 @@ def _short(unit: str) -> str:
 
 def _cell(response: Response | None, info: DamageInfo) -> Cell:
     if response is None:
-        return Cell("n/a", title="not measured")
+        return Cell("n/a", title="left out by the protocol's rule, or not measured")
     doses = "; ".join(
         f"{amount(dose, info.unit)}: {100 * share:.1f} % of its range"
         for dose, share in zip(response.doses, response.shares, strict=True)

@@ -58,8 +58,8 @@ def _chosen(scene: Scene, dose: float, rng: np.random.Generator) -> np.ndarray:
 def dropped_frames(scene: Scene, dose: float, rng: np.random.Generator) -> Prediction:
     kept = np.where(_chosen(scene, dose, rng), 0, np.arange(len(scene)))
     shown = np.maximum.accumulate(kept)
-    truth = scene.truth
-    return Prediction(truth.landmarks[shown], _frames(truth)[shown])
+    dropped = replace(scene.truth, landmarks=scene.truth.landmarks[shown])
+    return _repainted(dropped, lambda frames: frames[shown])
 
 
 def lost_faces(scene: Scene, dose: float, rng: np.random.Generator) -> Prediction:
@@ -74,19 +74,21 @@ def landmark_jitter(scene: Scene, dose: float, rng: np.random.Generator) -> Pred
 
 
 def blur(scene: Scene, dose: float, rng: np.random.Generator) -> Prediction:
-    blurred = [cv2.GaussianBlur(frame, (0, 0), dose) for frame in _frames(scene.truth)]
-    return replace(scene.truth, frames=np.stack(blurred))
+    return _repainted(
+        scene.truth, lambda frames: np.stack([cv2.GaussianBlur(frame, (0, 0), dose) for frame in frames])
+    )
 
 
 def colour_shift(scene: Scene, dose: float, rng: np.random.Generator) -> Prediction:
-    warmer = _frames(scene.truth).astype(np.int16) + np.array([dose, 0, -dose], np.int16)
-    return replace(scene.truth, frames=np.clip(warmer, 0, 255).astype(np.uint8))
+    shift = np.array([dose, 0, -dose], np.int16)
+    return _repainted(
+        scene.truth, lambda frames: np.clip(frames.astype(np.int16) + shift, 0, 255).astype(np.uint8)
+    )
 
 
-def _frames(prediction: Prediction) -> np.ndarray:
-    if prediction.frames is None:
-        raise ValueError("a scene is always rendered; expected frames, got none")
-    return prediction.frames
+def _repainted(shown: Prediction, paint: Callable[[np.ndarray], np.ndarray]) -> Prediction:
+    """With other pixels, where there are any."""
+    return shown if shown.frames is None else replace(shown, frames=paint(shown.frames))
 
 
 SHARES = (0.25, 0.5, 0.75, 1.0)

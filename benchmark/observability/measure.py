@@ -18,7 +18,7 @@ from benchmark.judging import load_judges, train_judges
 from benchmark.metrics.extractors import FrameExtractor, extractor
 from benchmark.metrics.frechet import TooFewVectorsError
 from benchmark.metrics.judges import Judges
-from benchmark.metrics.metric import ClipPair, info
+from benchmark.metrics.metric import ClipPair, Need, info
 from benchmark.metrics.registry import METRICS
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import frame_features, score_set, set_protocols
@@ -30,9 +30,11 @@ from benchmark.study import Study, StudyConfig
 from models.seeding import generator
 from models.types import Prediction
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same configuration measures something else."""
 
+JUDGED: frozenset[Need] = frozenset({"judge", "emotion network", "sync judge"})
+"""What a protocol needs that asks a judge."""
 Progress = Callable[[int, int], None]
 Key = tuple[str, float]
 """Damage and dose."""
@@ -87,7 +89,7 @@ def observe(
     judges, neutral = _trained(study, folder)
     looker = _Looker(study, judges, neutral, damages)
     for number, item in enumerate(study.items, start=1):
-        looker.look(scene_of(corpus, item.truth, frames=frames))
+        looker.look(scene_of(corpus, item.truth, frames=frames), scene_of(corpus, item.truth, rendered=False))
         progress(number, len(study.items))
     sets, notes = looker.sets()
     rows = (*looker.rows, *sets)
@@ -126,22 +128,35 @@ class _Looker:
         self.extractors: dict[str, FrameExtractor] = {name: extractor(name) for name in names}
         self.features: dict[Key, dict[str, list[np.ndarray]]] = {}
 
-    def look(self, scene: Scene) -> None:
-        """Score a scene under every damage; the truth against itself first."""
+    def look(self, scene: Scene, whole: Scene) -> None:
+        """Score a scene under every damage; the truth against itself first.
+
+        Args:
+            whole: its whole clip, for the judges, who need time; without frames.
+        """
         truth = scene.truth
         self.frames += len(scene)
-        perfect = self._scores(scene, truth, {})
+        perfect = self._scores(scene, truth, {}) | self._scores(whole, whole.truth, {}, judged=True)
         known = self._features(truth)
         self._keep((UNDAMAGED, 0.0), scene, perfect, known)
         for damage in self.damages:
             for dose in damage.doses:
-                rng = generator(0, "observe", damage.name, scene.clip.id)
-                predicted = damage.apply(scene, dose, rng)
+                predicted, spoken = (
+                    damage.apply(each, dose, generator(0, "observe", damage.name, scene.clip.id))
+                    for each in (scene, whole)
+                )
+                scores = self._scores(scene, predicted, perfect)
+                scores |= self._scores(whole, spoken, perfect, judged=True)
                 features = known if predicted.frames is truth.frames else self._features(predicted)
-                self._keep((damage.name, dose), scene, self._scores(scene, predicted, perfect), features)
+                self._keep((damage.name, dose), scene, scores, features)
 
-    def _scores(self, scene: Scene, predicted: Prediction, perfect: Mapping[str, Score]) -> dict[str, Score]:
-        """By protocol; one that reads nothing but what is the truth's own scores as the truth does."""
+    def _scores(
+        self, scene: Scene, predicted: Prediction, perfect: Mapping[str, Score], *, judged: bool = False
+    ) -> dict[str, Score]:
+        """By protocol, of those that ask a judge or of the others.
+
+        One that reads nothing but what is the truth's own scores as the truth does.
+        """
         truth = scene.truth
         touched = {
             name for name in ("landmarks", "frames") if getattr(predicted, name) is not getattr(truth, name)
@@ -158,7 +173,7 @@ class _Looker:
         return {
             m.id: m.compute(pair) if touched & m.needs or m.id not in perfect else perfect[m.id]
             for m in METRICS
-            if m.level == "clip" and m.needs <= pair.offers
+            if m.level == "clip" and m.needs <= pair.offers and bool(m.needs & JUDGED) == judged
         }
 
     def _features(self, prediction: Prediction) -> dict[str, np.ndarray]:

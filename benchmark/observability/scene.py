@@ -47,7 +47,8 @@ class Scene:
     """(T, 6)"""
     waveform: np.ndarray
     """(T * 640,) float32: the excerpt's sound."""
-    renderer: Renderer
+    renderer: Renderer | None
+    """None: landmarks only."""
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -79,12 +80,17 @@ class Scene:
     def show(self, expression: np.ndarray) -> Prediction:
         """Landmarks and frames of (T, E) expressions under the clip's head pose."""
         landmarks = face.project(face.landmarks3d(self.who, expression), self.pose)
+        if self.renderer is None:
+            return Prediction(landmarks)
         return Prediction(landmarks, self.renderer.render(self.who, expression, self.pose))
 
     def drift(self, shares: np.ndarray) -> Prediction:
         """The clip, in frame t on a head `shares[t]` of the way to a stranger's."""
         parts = (self.who, face.identity(STRANGER), shares, self.expression(), self.pose)
-        return Prediction(morphed_landmarks(*parts), morphed_frames(self.renderer, *parts))
+        landmarks = morphed_landmarks(*parts)
+        if self.renderer is None:
+            return Prediction(landmarks)
+        return Prediction(landmarks, morphed_frames(self.renderer, *parts))
 
     @cached_property
     def truth(self) -> Prediction:
@@ -102,11 +108,12 @@ def _of(emotion: str, intensity: int) -> tuple[str, int]:
     return emotion, 1 if emotion == "neutral" else intensity
 
 
-def scene_of(corpus: Parametric, clip: Clip, *, frames: int | None = None) -> Scene:
+def scene_of(corpus: Parametric, clip: Clip, *, frames: int | None = None, rendered: bool = True) -> Scene:
     """Take a clip of the embedded corpus apart.
 
     Args:
         frames: keep so many from its middle; None, or more than there are, keeps all.
+        rendered: whether there are frames, beside landmarks.
     """
     corpus.prepare(clip)
     spoken = next(c for c in corpus.speech.clips() if c.id == clip.id)
@@ -128,5 +135,5 @@ def scene_of(corpus: Parametric, clip: Clip, *, frames: int | None = None) -> Sc
         blinks=motion.blink(count, _rng(spoken, "blink"))[span],
         pose=np.array(clip.load("pose"))[span],
         waveform=clip.waveform[start * SAMPLES_PER_FRAME : (start + kept) * SAMPLES_PER_FRAME],
-        renderer=corpus._renderer,
+        renderer=corpus._renderer if rendered else None,
     )
