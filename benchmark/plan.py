@@ -432,7 +432,7 @@ def observe_job(config: Mapping[str, Any], metrics: Mapping[str, Any], numerics:
     """
     study = observed_study(config, metrics)
     recipe = {
-        "config": {"frames": config["frames"], "metrics": dict(metrics)},
+        "config": {"frames": config["frames"], "metrics": dict(study.config.metrics)},
         "target": "benchmark.observability.measure.observe",
         "version": OBSERVE_VERSION,
         # A new protocol is a new question.

@@ -15,7 +15,10 @@ from benchmark.observations import OBSERVATIONS, read_observations
 from benchmark.plan import Job, make_plan, needed_jobs, observing_plan
 from benchmark.study import Study, StudyConfig
 
-TINY = ("observe.clips=1", "observe.frames=2", "observe.frame_size=32", "observe.resamples=2")
+TINY = (
+    *("observe.clips=1", "observe.frames=2", "observe.frame_size=32", "observe.resamples=2"),
+    *("metrics.network_steps=2", "metrics.sync_steps=2"),
+)
 
 
 def job_of(*overrides: str, cache: str = "nowhere") -> Job:
