@@ -377,7 +377,12 @@ def family_tables(study: Study, condition: str) -> list[Table]:
     for family, protocols in families(study, condition).items():
         slug = "".join(c if c.isalnum() else "-" for c in family.lower())
         table = _scores(study, condition, protocols, "family", f"{family} in every definition")
-        caption = f"The main protocol first. {INTERVALS} A script with a known defect carries its name."
+        caption = " ".join(
+            [
+                f"The main protocol first. {INTERVALS} A script with a known defect carries its name.",
+                *_floor_phrases(study, condition, protocols),
+            ]
+        )
         tables.append(replace(table, name=f"family-{slug}-{condition}", caption=caption))
     return tables
 
