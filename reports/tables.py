@@ -380,7 +380,7 @@ def family_tables(study: Study, condition: str) -> list[Table]:
         caption = " ".join(
             [
                 f"The main protocol first. {INTERVALS} A script with a known defect carries its name.",
-                *_floor_phrases(study, condition, protocols),
+                *floor_phrases(study, condition, protocols),
             ]
         )
         tables.append(replace(table, name=f"family-{slug}-{condition}", caption=caption))
