@@ -132,7 +132,8 @@ def _kernel(network: _Network) -> Metric:
 
 
 def _five_swapped(network: _Network) -> Metric:
-    stands_for = "" if network.is_inception else "; the script's network is Inception-v3"
+    # What is reproduced are the frames; its network, torchvision's ImageNet weights, is another download.
+    stands_for = "; the script's network is Inception-v3 with torchvision's ImageNet weights"
     return _protocol(
         network,
         f"{network.frechet}/5f-bgr",
