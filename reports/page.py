@@ -86,6 +86,7 @@ def _section(
     return {
         "condition": condition,
         "asks": study.manifest.conditions[condition],
+        "survives": verdict(study, condition),
         "tables": {
             part: [t for t in tables if t.condition == condition and t.part == part] for part in PARTS
         },
@@ -104,13 +105,13 @@ def _summary(study: Study) -> str:
                 yes = sum(c.verdict == "supported" for c in found)
                 no = sum(c.verdict == "contradicted" for c in found)
                 full = study.rows[found[0].full].label
-                open_ = sum(c.verdict == "undecided" for c in found)
-                rest = f"{len(found) - yes - no - open_} are inconclusive"
-                if open_:
-                    rest += f", {open_} undecided for frames without a face"
+                lost = sum(c.verdict == "undecided" for c in found)
+                rest = f"inconclusive in {len(found) - yes - no - lost}"
+                if lost:
+                    rest += f", and undecided in {lost}, where frames lack a face"
                 sentences.append(
-                    f"Of {len(found)} comparisons with {many} under {condition}, {yes} support that {full} "
-                    f"is better, {no} contradict it and {rest}."
+                    f"That {full} is better is supported in {yes} of {len(found)} comparisons with {many} "
+                    f"under {condition}, contradicted in {no}, {rest}."
                 )
     sentences += [verdict(study, condition) for condition in study.conditions()]
     if study.failed:

@@ -31,6 +31,7 @@ ARROWS = {"lower": "↓", "higher": "↑"}
 BREAKDOWN = ("ld/mouth", "emotion")
 """Protocols that are shown per emotion: one of the mouth, one of the expression."""
 LOW_COVERAGE, LEFT_OUT = "†", "‡"
+JUDGES = {"emotion": "Judge of emotion", "emotion/network": "Second judge of emotion"}
 INTERVALS = (
     "Mean and 95 % interval over seeds and sentences (± half-width; limits in brackets where it is not "
     "symmetric: proportions and scores of the whole set)."
@@ -284,7 +285,7 @@ def _judge_phrases(study: Study, condition: str) -> list[str]:
             if isinstance(share, float)
         ]
         if told:
-            phrases.append(f"Judge of {name}: " + ", ".join(told) + ".")
+            phrases.append(f"{JUDGES.get(name, name)}: " + ", ".join(told) + ".")
     return phrases
 
 

@@ -3,6 +3,7 @@
   // The line below a table says what the pointed or focused number is made of.
   for (const figure of document.querySelectorAll("figure.table")) {
     const detail = figure.querySelector(".detail");
+    if (!detail) continue;
     const idle = detail.textContent;
     const tell = (event) => {
       const link = event.target.closest("a[data-place]");
