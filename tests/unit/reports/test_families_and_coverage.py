@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from benchmark.metrics.landmarks import align_pair, landmark_distance
+from benchmark.metrics.score import Score
 from benchmark.records import ProtocolInfo, read_manifest, read_records, write_manifest, write_records
 from reports.families import families, rankings, verdict
 from reports.load import load_study
@@ -113,3 +116,45 @@ def test_a_manifest_without_families_has_no_definitions(tmp_path, fake):
     fake.write_run(tmp_path / "quick")
     assert read_manifest(tmp_path / "quick" / "manifest.json").protocols["ssim"].family == ""
     assert families(load_study(tmp_path / "quick"), "self") == {}
+
+
+def test_the_worst_tenth_of_the_frames_cannot_be_lost_for_gain(tmp_path, fake):
+    """From landmarks to verdict: two rows of known error, the worse of which then hides its worst frames."""
+    rows = {"evp": 1.0, "evp/no_dtw": 1.3}
+
+    def written(directory, hide: bool):
+        fake.write_run(directory)
+
+        def change(r):
+            row = r.method if r.ablation == "full" else f"{r.method}/{r.ablation}"
+            if r.protocol != "ld/mouth" or row not in rows:
+                return r
+            found = landmark_score(rows[row], [r.seed, len(r.clip), *map(ord, r.clip)], hide and row != "evp")
+            bounds = {"least": found.least, "most": found.most}
+            return dataclasses.replace(r, value=found.value, coverage=found.coverage, **bounds)
+
+        records = [change(r) for r in read_records(directory / "records.jsonl")]
+        write_records(directory / "records.jsonl", records)
+        return load_study(directory)
+
+    whole, hidden = written(tmp_path / "whole", False), written(tmp_path / "hidden", True)
+    assert mouth_verdicts(whole)["evp/no_dtw"] == "supported"
+    before, after = (estimate(study, "evp/no_dtw", "self", "ld/mouth") for study in (whole, hidden))
+    assert after.interval.mean < 0.95 * before.interval.mean
+    assert after.bounds.least < before.interval.mean < after.bounds.most
+    assert mouth_verdicts(hidden)["evp/no_dtw"] == "undecided"
+    cells = {row.key: row.cells[0] for row in main_table(hidden, "self").rows if row.cells}
+    assert "†" in cells["evp/no_dtw"].marks
+    assert "†" not in cells["evp"].marks
+    assert not any(cell.bold for cell in cells.values())
+
+
+def landmark_score(error: float, seed: list[int], hide: bool) -> Score:
+    """LD of a mouth that is wrong by `error` px on average, more in some frames; the worst tenth hidden."""
+    truth = np.random.default_rng(1).uniform(60, 200, (1, 68, 2)).repeat(20, 0)
+    size = np.random.default_rng(seed).gamma(2, error / 2, 20)
+    predicted = truth.copy()
+    predicted[:, 48:, 0] += size[:, None]
+    if hide:
+        predicted[np.argsort(size)[-2:]] = np.nan
+    return landmark_distance(align_pair(predicted, truth), "mouth")
