@@ -41,10 +41,10 @@ class TrainedRun:
         """
         cell = _cell(directory, row, seed)
         folders = {name: directory.parent / "stages" / f"{name}-{id}" for name, id in cell["stages"].items()}
-        folders.pop("score", None)
+        own = _config(folders.pop("predict"))
+        for judged in ("score", "probe"):
+            folders.pop(judged, None)
         configs = {name: _config(path) for name, path in folders.items()}
-        own = configs.pop("predict")
-        folders.pop("predict")
         method = build({**own, **configs})
         if not isinstance(method, EVP):
             raise InputError(

@@ -108,7 +108,7 @@ def test_a_run_pretrains_on_it_and_depends_on_its_files(root: Path, tmp_path: Pa
     study, ids = planned(tmp_path, "pretraining=lrw", root=str(root))
     _, fewer = planned(tmp_path, "pretraining=lrw", root=str(root), per_word=3)
     _, without = planned(tmp_path)
-    changed = {"content_pretraining", "disentangle", "landmarks", "predict", "score"}
+    changed = {"content_pretraining", "disentangle", "landmarks", "predict", "score", "probe"}
     assert {name for name in ids if ids[name] != fewer[name]} == changed
     assert {name for name in ids if ids[name] != without.get(name)} == changed
     clips = list(study.data.pretraining())
