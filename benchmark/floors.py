@@ -7,11 +7,10 @@ trained on. They say other sentences, so the floor holds what sentences change b
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmark.data.items import Item
 from benchmark.metrics.floor import real_floor
 from benchmark.metrics.frechet import TooFewVectorsError
 from benchmark.metrics.score import Score
@@ -19,6 +18,10 @@ from benchmark.metrics.scorer import score_set, set_protocols
 from benchmark.records import Floor
 from models.seeding import generator
 from models.types import Clip
+
+if TYPE_CHECKING:
+    # It brings what makes and aligns corpora, 50 MB that scoring a folder does without.
+    from benchmark.data.items import Item
 
 Features = Mapping[str, np.ndarray]
 

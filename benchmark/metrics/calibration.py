@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 BINS = 10
@@ -97,6 +96,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
     def loss(log_temperature: float) -> float:
         return float(-log_softmax(logits / math.exp(log_temperature), axis=1)[every, labels].mean())
+
+    # A large import that only the fit of a temperature needs.
+    from scipy.optimize import minimize_scalar
 
     found = minimize_scalar(
         loss, bounds=(math.log(COOLEST), math.log(HOTTEST)), method="bounded", options={"xatol": 1e-6}
