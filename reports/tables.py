@@ -7,6 +7,7 @@ significant digits of the interval's half-width; `Table.data` keeps all.
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -376,7 +377,8 @@ def family_tables(study: Study, condition: str) -> list[Table]:
     """Whether other definitions of a score rank the rows alike, then all definitions, family by family."""
     tables = [_definitions_table(study, condition)] if families(study, condition) else []
     for family, protocols in families(study, condition).items():
-        slug = "".join(c if c.isalnum() else "-" for c in family.lower())
+        plain = unicodedata.normalize("NFKD", family.lower()).encode("ascii", "ignore").decode()
+        slug = "".join(c if c.isalnum() else "-" for c in plain)
         table = _scores(study, condition, protocols, "family", f"{family} in every definition")
         caption = " ".join(
             [
