@@ -12,10 +12,10 @@ import itertools
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 SCHEMA = 1
 FULL = "full"
@@ -183,6 +183,9 @@ class Manifest:
     schema: int = SCHEMA
 
 
+_Row = TypeVar("_Row", Record, ProbeRecord)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write whole or not at all: temporary sibling, flush, fsync, rename.
 
@@ -208,11 +211,7 @@ def write_records(path: Path, records: Iterable[Record]) -> None:
     Raises:
         RecordsError: two rows share a key.
     """
-    rows = sorted(records)
-    for before, after in itertools.pairwise(rows):
-        if before == after:
-            raise RecordsError(f"two records share the key {before}")
-    write_text(path, "".join(json.dumps(_compact(row), sort_keys=True) + "\n" for row in rows))
+    write_text(path, _lines(records, "records", _compact))
 
 
 def _compact(row: Record) -> dict[str, Any]:
@@ -227,13 +226,7 @@ def read_records(path: Path) -> list[Record]:
     """
     if not path.is_file():
         raise RecordsError(f"no records at {path}: run `python -m benchmark.run` with this suite first")
-    records = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            records.append(Record(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise RecordsError(f"{path}:{number} is not a record: {error}") from error
-    return records
+    return _rows(path, Record, "record")
 
 
 def write_probes(path: Path, probes: Iterable[ProbeRecord]) -> None:
@@ -242,12 +235,9 @@ def write_probes(path: Path, probes: Iterable[ProbeRecord]) -> None:
     Raises:
         RecordsError: two rows share a key.
     """
-    rows = sorted(probes)
-    for before, after in itertools.pairwise(rows):
-        if before == after:
-            raise RecordsError(f"two probes share the key {before}")
-    if rows:
-        write_text(path, "".join(json.dumps(asdict(row), sort_keys=True) + "\n" for row in rows))
+    text = _lines(probes, "probes", asdict)
+    if text:
+        write_text(path, text)
     else:
         path.unlink(missing_ok=True)
 
@@ -259,13 +249,26 @@ def read_probes(path: Path) -> list[ProbeRecord]:
     """
     if not path.is_file():
         raise RecordsError(f"no probes at {path}, of which the manifest tells: run the suite again")
-    probes = []
+    return _rows(path, ProbeRecord, "probe")
+
+
+def _lines(rows: Iterable[_Row], what: str, plain: Callable[[_Row], dict[str, Any]]) -> str:
+    """Rows in the order of their keys, a JSON line each."""
+    ordered = sorted(rows)
+    for before, after in itertools.pairwise(ordered):
+        if before == after:
+            raise RecordsError(f"two {what} share the key {before}")
+    return "".join(json.dumps(plain(row), sort_keys=True) + "\n" for row in ordered)
+
+
+def _rows(path: Path, kind: type[_Row], what: str) -> list[_Row]:
+    rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            probes.append(ProbeRecord(**json.loads(line)))
+            rows.append(kind(**json.loads(line)))
         except (ValueError, TypeError) as error:
-            raise RecordsError(f"{path}:{number} is not a probe: {error}") from error
-    return probes
+            raise RecordsError(f"{path}:{number} is not a {what}: {error}") from error
+    return rows
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
