@@ -9,16 +9,15 @@ here: they are looked up in the presets `method=evp@paper`, `method=evp@code` an
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
+
+from benchmark.listing import print_or_write, table_row
 
 PRESETS = {"paper": "evp@paper", "code": "evp@code", "ours": "evp"}
 
@@ -599,7 +598,7 @@ def _row(record: dict[str, Any]) -> str:
         ours,
         f"{record['reason']} *{source}.*",
     ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return table_row(cells)
 
 
 def _silent(record: dict[str, Any]) -> str:
@@ -629,23 +628,14 @@ def _number(shown: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    return print_or_write(
+        arguments,
         prog="python -m benchmark.deviations",
         description="Where EVP's paper and code part, and what is done here.",
+        records=as_records,
+        page=page,
+        counted=f"{len(DEVIATIONS)} rows",
     )
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write the Markdown page instead of JSON")
-    chosen = parser.parse_args(arguments)
-    if chosen.page is None:
-        print(json.dumps(as_records(), indent=1, ensure_ascii=False))
-        return 0
-    try:
-        chosen.page.parent.mkdir(parents=True, exist_ok=True)
-        chosen.page.write_text(page(), encoding="utf-8")
-    except OSError as error:
-        print(f"error: cannot write {chosen.page}: {error.strerror}", file=sys.stderr)
-        return 4
-    print(f"{chosen.page}: {len(DEVIATIONS)} rows")
-    return 0
 
 
 if __name__ == "__main__":

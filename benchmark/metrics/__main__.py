@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from benchmark.listing import print_or_write, table_row
 from benchmark.metrics.metric import Metric
 from benchmark.metrics.registry import METRICS
 
@@ -73,26 +71,18 @@ def _row(record: dict[str, Any]) -> str:
         ", ".join(record["sees"]) or "–",
         ", ".join(record["blind_to"]) or "–",
     ]
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return table_row(cells)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmark.metrics", description="What every protocol is, as JSON or as a page."
+    return print_or_write(
+        arguments,
+        prog="python -m benchmark.metrics",
+        description="What every protocol is, as JSON or as a page.",
+        records=as_records,
+        page=page,
+        counted=f"{len(METRICS)} protocols",
     )
-    parser.add_argument("--page", type=Path, metavar="FILE", help="write the Markdown page instead of JSON")
-    chosen = parser.parse_args(arguments)
-    if chosen.page is None:
-        print(json.dumps(as_records(), indent=1, ensure_ascii=False))
-        return 0
-    try:
-        chosen.page.parent.mkdir(parents=True, exist_ok=True)
-        chosen.page.write_text(page(), encoding="utf-8")
-    except OSError as error:
-        print(f"error: cannot write {chosen.page}: {error.strerror}", file=sys.stderr)
-        return 4
-    print(f"{chosen.page}: {len(METRICS)} protocols")
-    return 0
 
 
 if __name__ == "__main__":
