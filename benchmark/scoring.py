@@ -90,7 +90,9 @@ def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress:
         truth = truth_of(item)
         emotion = asked_emotion(item, judges)
         if emotion is not None:
-            score = score_clip(truth, truth, clip_id=item.id, emotion=emotion, judges=judges, neutral=neutral)
+            # The judges look at landmarks; without frames nothing else of the truth is scored against itself.
+            bare = Prediction(truth.landmarks)
+            score = score_clip(bare, bare, clip_id=item.id, emotion=emotion, judges=judges, neutral=neutral)
             seen[item.id] = verdicts_in(score)
         if truth.frames is not None:
             features |= _features(study, item, truth.frames, extractors)
