@@ -379,9 +379,7 @@ def _split(cfg: DictConfig) -> dict[str, Any]:
 def _metrics(cfg: DictConfig) -> dict[str, Any]:
     metrics = _resolved(cfg, "metrics")
     check_arguments(_metric_keys, metrics, "metrics")
-    for key, least in (("feature_every", 1), ("resamples", 1), ("network_steps", 0), ("sync_steps", 0)):
-        if metrics[key] < least:
-            raise ConfigError(f"metrics.{key}: expected {least} or more, got {metrics[key]}")
+    _at_least("metrics", metrics, {"feature_every": 1, "resamples": 1, "network_steps": 0, "sync_steps": 0})
     known = dict.fromkeys(m.extractor for m in METRICS if m.extractor)
     for name in metrics["extractors"]:
         if name not in known:
@@ -390,6 +388,12 @@ def _metrics(cfg: DictConfig) -> dict[str, Any]:
     if weights is not None and not Path(weights).is_file():
         raise ConfigError(f"metrics.inception_weights: there is no file {weights}")
     return metrics
+
+
+def _at_least(group: str, values: Mapping[str, Any], least: Mapping[str, int]) -> None:
+    for key, smallest in least.items():
+        if values[key] is not None and values[key] < smallest:
+            raise ConfigError(f"{group}.{key}: expected {smallest} or more, got {values[key]}")
 
 
 def _metric_keys(
@@ -408,9 +412,7 @@ def _metric_keys(
 def _probes(cfg: DictConfig) -> dict[str, Any]:
     probes = _resolved(cfg, "probes")
     check_arguments(_probe_keys, probes, "probes")
-    for key, least in (("clips", 0), ("frame_every", 1)):
-        if probes[key] < least:
-            raise ConfigError(f"probes.{key}: expected {least} or more, got {probes[key]}")
+    _at_least("probes", probes, {"clips": 0, "frame_every": 1})
     return probes
 
 
@@ -421,9 +423,7 @@ def _probe_keys(clips: int, frame_every: int) -> None:
 def _observe(cfg: DictConfig) -> dict[str, Any]:
     observe = _resolved(cfg, "observe")
     check_arguments(_observe_keys, observe, "observe")
-    for key, least in OBSERVE_LEAST.items():
-        if observe[key] is not None and observe[key] < least:
-            raise ConfigError(f"observe.{key}: expected {least} or more, got {observe[key]}")
+    _at_least("observe", observe, OBSERVE_LEAST)
     return observe
 
 

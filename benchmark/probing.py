@@ -134,6 +134,10 @@ class Facts:
             return np.array([str(c.emotion) if c.id in self.own else "" for c in self.clips])
         return np.array([_label(c, factor) if c.id in self.spread else "" for c in self.clips])
 
+    def labels(self, factor: Factor) -> np.ndarray:
+        """(units,) labels of the factor's own units."""
+        return self.of_clips(factor.name) if factor.unit == "clip" else self.of_frames(factor.name)
+
     def sentences(self, unit: str) -> np.ndarray:
         """(units,) what each clip or frame says."""
         names = np.array([clip.sentence for clip in self.clips])
@@ -241,8 +245,7 @@ def _units(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Embeddings, labels and sentences of the factor's labelled units."""
     units = facts.units(by_clip, factor.unit)
-    of = facts.of_clips if factor.unit == "clip" else facts.of_frames
-    labels = of(factor.name)
+    labels = facts.labels(factor)
     return units[labels != ""], labels[labels != ""], facts.sentences(factor.unit)[labels != ""]
 
 
@@ -269,8 +272,7 @@ def measurable(facts: Facts, factor: Factor) -> bool:
 
 def classes_of(facts: Facts, factor: Factor) -> tuple[str, ...]:
     """The classes that can be held out: those of two folds or more."""
-    of = facts.of_clips if factor.unit == "clip" else facts.of_frames
-    labels = of(factor.name)
+    labels = facts.labels(factor)
     known = labels != ""
     labels, sentences = labels[known], facts.sentences(factor.unit)[known]
     if len(np.unique(sentences)) < 2:

@@ -467,6 +467,7 @@ class _Pairs:
     other_mean: float
 
 
+@lru_cache(maxsize=4096)
 def _pairs(study: Study, row: str, other: str, condition: str, protocol: str) -> _Pairs | None:
     """The scores of two rows clip by clip; None for scores of the whole set, or without a common clip."""
     parts = [study.select(row=r, condition=condition, protocol=protocol) for r in (row, other)]
