@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: run full test lint bench report clean
+.PHONY: run full test faults lint bench report clean
 
 run: $(READY)      ## train, score and report the quick suite on the embedded corpus
 	$(BIN)/python -m benchmark.run suite=quick
@@ -14,6 +14,9 @@ full: $(READY)     ## the whole study
 
 test: $(READY)     ## all tests but the timings
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+faults: $(READY)   ## every fault of docs/reliability.md, injected and counted: hours; ROWS=1,22 for some, COUNTS=ci for few
+	$(BIN)/python -m tests.faults --counts $(or $(COUNTS),large) --rows "$(ROWS)" $(if $(filter ci,$(COUNTS)),,--record)
 
 lint: $(READY)     ## style, types, import directions
 	$(BIN)/ruff check .

@@ -43,8 +43,12 @@ class MeanFaceStage(Stage):
     def __init__(self, *, emotion: str | None = None) -> None:
         self.emotion = emotion
 
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        return () if self.emotion is None else ("emotion",)
+
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
-        clips = [c for c in data.train if self.emotion in (None, c.emotion)]
+        clips = [c for c in data.train if self.emotion is None or c.emotion == self.emotion]
         if not clips:
             raise ValueError(f"no training clip of emotion {self.emotion!r} to average")
         save_arrays(run.directory / FACE_FILE, {"face": stabilised(clips).mean(0)})
@@ -81,6 +85,7 @@ class NearestNeighbourStage(Stage):
     """Every training frame's MFCC window beside its stabilised landmarks."""
 
     seeded = False
+    reads = ()
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         pairs = [_windows_and_landmarks(clip) for clip in data.train]

@@ -1,15 +1,14 @@
 """From a command line to checked settings: Hydra composes, this module refuses what cannot be run.
 
-Every refusal is one line that names the key. Only classes of this project's own packages are ever
-instantiated from a configuration.
+Every refusal is one line that names the key. Only classes of declared kinds are ever instantiated from a
+configuration: see `models.targets`.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import inspect
 import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +17,21 @@ from typing import Any, Literal
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException
+from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from benchmark.arguments import check_arguments
+from benchmark.data.corpus import Corpus
 from benchmark.errors import ConfigError
 from benchmark.metrics.registry import METRICS
 from benchmark.training.stage_cache import digest_of
+from models.arguments import check_arguments, shown
+from models.audio.aligners import Aligner
+from models.face3d.alignment import LandmarkAlignment
+from models.method import Method, Stage
+from models.rendering.cycle.losses import CycleLosses
+from models.targets import TARGET, build, check_tree, class_named
 
 CONFIGS = Path(__file__).parent / "configs"
 GROUPS = (
@@ -43,9 +48,62 @@ GROUPS = (
     "method",
     "tracking",
 )
-ALLOWED_TARGETS: tuple[str, ...] = ("models.", "baselines.", "benchmark.")
-"""Packages whose classes a configuration may name."""
-MACHINE_KEYS = ("out", "cache", "run", "workers", "device", "dry_run", "checkpoint_seconds", "tracking")
+ROOT_KINDS: Mapping[str, type] = {
+    "data": Corpus,
+    "face": Corpus,
+    "pretraining.corpus": Corpus,
+    "pretraining.stage": Stage,
+    "face3d": Stage,
+    "dtw": Aligner,
+    "align": LandmarkAlignment,
+    "cycle": CycleLosses,
+    "method": Method,
+}
+"""What the `_target_` of a key makes; below these keys a constructor's annotations say it."""
+FACE_SUPPLIED = ("corpus",)
+"""Arguments of a face wrapper that the harness gives: the speech corpus that it adds faces to."""
+PATH_KEYS = (
+    "out",
+    "cache",
+    "root",
+    "table",
+    "models",
+    "path",
+    "logits",
+    "precomputed",
+    "weights",
+    "inception_weights",
+    "perceptual_weights",
+)
+"""Last parts of the keys whose values are places: these are taken as they are typed."""
+ENVIRONMENT = (
+    "HOME",
+    "HOSTNAME",
+    "LOGNAME",
+    "PWD",
+    "SCRATCH",
+    "SLURM_ARRAY_TASK_ID",
+    "SLURM_JOB_ID",
+    "SLURM_TMPDIR",
+    "TMPDIR",
+    "USER",
+    "WORK",
+    "XDG_CACHE_HOME",
+    "XDG_DATA_HOME",
+)
+"""Variables that `${oc.env:NAME}` reads. Others may hold keys and tokens, and configurations are recorded."""
+MACHINE_KEYS = (
+    "out",
+    "cache",
+    "run",
+    "workers",
+    "device",
+    "dry_run",
+    "checkpoint_seconds",
+    "stall_seconds",
+    "stall",
+    "tracking",
+)
 """What a run does not depend on: where, how fast and who is told."""
 ABOUT = ("label", "kind", "asks", "about", "shared")
 """Keys of a method's YAML that are not for its constructor: for the tables, or read by its other keys."""
@@ -55,6 +113,8 @@ OBSERVE_LEAST = {"clips": 0, "frames": 2, "frame_size": 32, "judge_sentences": 2
 emotion, and not every sentence is spoken in all."""
 WORKERS_PER_CORE = 8
 """More would only take memory from each other."""
+NO_VALUE = object()
+"""Stands for a value that Hydra's grammar does not take: null is one that it takes."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +152,14 @@ class Settings:
     observe: Mapping[str, Any]
     tracking: Mapping[str, Any]
     out: Path
+    cache: Path
     run_directory: Path
     workers: int
     device: str
     dry_run: bool
     checkpoint_seconds: float
+    stall_seconds: float
+    stall: str
     pretraining: Mapping[str, Any] | None
     """The corpus that content encoders are pre-trained on, if there is one."""
     composer: Composer = field(compare=False, repr=False)
@@ -112,7 +175,7 @@ class Composer:
     search_path: tuple[str, ...] = ()
 
     def compose(self, *extra: str) -> DictConfig:
-        """The whole configuration, `hydra` included; a later override of a key replaces an earlier one.
+        """Return the whole configuration, `hydra` included; a key's later override replaces an earlier one.
 
         Raises:
             ConfigError: one line that names what does not fit.
@@ -121,14 +184,16 @@ class Composer:
         if self.search_path:
             places = ",".join(f"file://{Path(p).resolve()}" for p in self.search_path)
             texts = [*texts, f"hydra.searchpath=[{places}]"]
+        OmegaConf.register_new_resolver("oc.env", environment_variable, replace=True)
         try:
             with initialize_config_dir(config_dir=str(CONFIGS), version_base="1.3"):
                 return compose("config", texts, return_hydra_config=True)
-        except (HydraException, OmegaConfBaseException, ValueError) as error:
+        except Exception as error:
+            # Hydra meets some values with AssertionError, TypeError or RecursionError.
             raise self._explain(error, texts) from error
 
     def _explain(self, error: Exception, texts: Sequence[str]) -> ConfigError:
-        message = str(error).splitlines()[0]
+        message = _first_line(error)
         if isinstance(error, MissingConfigException) and "Could not find '" in message:
             missing = message.split("Could not find '")[1].split("'")[0]
             group, _, name = missing.partition("/")
@@ -146,7 +211,7 @@ class Composer:
             known = [*_keys(defaults), *GROUPS]
         near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else "; `python -m benchmark.run --help` lists the keys"
-        return ConfigError(f"no configuration key {key!r}{hint}")
+        return ConfigError(f"no configuration key {shown(key)}{hint}")
 
     def choices(self, group: str) -> list[str]:
         folders = [CONFIGS / group, *[Path(p) / group for p in self.search_path]]
@@ -166,7 +231,7 @@ class Composer:
         if not isinstance(tree.get("_target_"), str):
             raise ConfigError(f"method {name} names no class: expected method._target_ in its YAML")
         config = {key: value for key, value in tree.items() if key not in ABOUT}
-        check_targets(config, "method")
+        check_tree(config, "method", kinds=(Method,))
         about = {**{key: tree[key] for key in ABOUT if key in tree}, **(tree.get("about") or {})}
         kind = about.get("kind", "method")
         if kind not in KINDS:
@@ -176,29 +241,98 @@ class Composer:
         return MethodConfig(name, about.get("label", name), kind, about.get("asks", ""), config)
 
 
+def environment_variable(name: str, *default: str) -> str:
+    """Return an environment variable that is no secret: what `${oc.env:NAME}` means.
+
+    Args:
+        default: of `${oc.env:NAME,default}`.
+
+    Raises:
+        ConfigError: another variable, or one that is not set.
+    """
+    if name not in ENVIRONMENT:
+        raise ConfigError(
+            f"the environment variable {shown(name)} is not read, as it may be secret and configurations are "
+            f"recorded; write its value, or use one of {', '.join(ENVIRONMENT)}"
+        )
+    value = os.environ.get(name, *default)
+    if value is None:
+        raise ConfigError(f"the environment variable {name} is not set")
+    return value
+
+
 def parse(arguments: Sequence[str], search_path: Sequence[str] = ()) -> Composer:
     """
     Raises:
         ConfigError: an argument is not a `key=value`, or asks for a sweep.
     """
     common, of_method = [], []
-    for text in arguments:
+    for text in map(in_grammar, arguments):
         override = _parsed(text)
         if override.is_sweep_override():
-            raise ConfigError(f"{text}: one value expected; for several values use `python -m sweeps.run`")
+            raise ConfigError(
+                f"{shown(text)}: one value expected; for several values use `python -m sweeps.run`, and "
+                "quotes around a value with a comma"
+            )
+        _check_override(override, text)
         (of_method if override.key_or_group.startswith("method.") else common).append(text)
     return Composer(tuple(common), tuple(of_method), tuple(search_path))
+
+
+def _check_override(override: Override, text: str) -> None:
+    """Refuse keys of Hydra's own, and choices of a group that are no name."""
+    key = override.key_or_group
+    if re.match(r"hydra\b", key):
+        raise ConfigError(f"{shown(text)}: no key of Hydra's own can be set here")
+    if key in GROUPS and not override.is_delete() and not isinstance(override.value(), str):
+        raise ConfigError(f"{key}: expected a name, got {shown(override.value())}")
+
+
+def in_grammar(text: str) -> str:
+    """Return an argument as Hydra's grammar reads it the way it was typed.
+
+    A place (see `PATH_KEYS`) may hold any character; other values are put into quotes where the grammar does
+    not take them, unless they begin as a list or a mapping. A leading `~/` is the home folder.
+    """
+    match = re.fullmatch(r"(\+{0,2}([A-Za-z_][\w.@/-]*))=(.*)", text, re.DOTALL)
+    if match is None:
+        return text
+    key, name, value = match.groups()
+    place = name.rpartition(".")[2] in PATH_KEYS
+    if place and re.match(r"~(/|$)", value):
+        value = str(Path(value).expanduser())
+    verbatim = place and not ("${" in value or value in ("", "null", "???") or value[0] in "'\"")
+    reads = _value_read(f"{key}={value}")
+    if reads == value or (reads is not NO_VALUE and not verbatim) or (not place and value[:1] in ("[", "{")):
+        return f"{key}={value}"
+    return f"{key}={QuotedString(text=value, quote=Quote.single).with_quotes()}"
+
+
+def _value_read(text: str) -> Any:
+    """Return what Hydra reads as an argument's value, None for null; `NO_VALUE` where it reads none."""
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except Exception:
+        return NO_VALUE
+    return "" if override.is_sweep_override() else override.value()
 
 
 def _parsed(text: str) -> Override:
     try:
         override = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"expected key=value, got {text!r} ({reason})") from error
+    except Exception as error:
+        # Not HydraException alone: deep nesting ends in a RecursionError of the parser.
+        reason = _first_line(error)
+        hint = "" if "=" not in text else "; a value with special characters is written key='value'"
+        raise ConfigError(f"expected key=value, got {shown(text)} ({reason}){hint}") from error
     if not override.key_or_group:
-        raise ConfigError(f"expected key=value, got {text!r} (there is no key)")
+        raise ConfigError(f"expected key=value, got {shown(text)} (there is no key)")
     return override
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).split("\n")
+    return lines[0].strip() or type(error).__name__
 
 
 def _last_of_each(texts: Iterable[str]) -> list[str]:
@@ -224,14 +358,13 @@ def load(arguments: Sequence[str], search_path: Sequence[str] = ()) -> Settings:
     Raises:
         ConfigError: one line on the first thing that does not fit.
     """
-    # A configuration must not carry what is in the environment (keys, tokens) into records and logs.
-    OmegaConf.clear_resolver("oc.env")
     composer = parse(arguments, search_path)
     cfg = composer.compose()
-    own_methods = [t.split("=", 1)[1] for t in composer.common if _parsed(t).key_or_group == "method"]
+    _check_top_keys(cfg, composer)
     names = [_parsed(t).key_or_group for t in composer.common]
-    if own_methods and "methods" not in names:
-        methods: tuple[str, ...] = (own_methods[-1],)
+    if "method" in names and "methods" not in names:
+        chosen = _choices(cfg)["method"]
+        methods: tuple[str, ...] = (plain_name(chosen, "method"),)
     else:
         methods = _names(cfg, "methods")
     settings = _settings(cfg, composer, methods)
@@ -239,12 +372,33 @@ def load(arguments: Sequence[str], search_path: Sequence[str] = ()) -> Settings:
     return settings
 
 
-def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> Settings:
+def _check_top_keys(cfg: DictConfig, composer: Composer) -> None:
+    """Refuse keys that `+` adds beside those that are read: they would change nothing."""
+    known = {str(key) for key in OmegaConf.load(CONFIGS / "config.yaml")} | set(GROUPS)
+    for text in composer.common:
+        key = _parsed(text).key_or_group
+        if key.split(".")[0].split("@")[0] not in known:
+            raise composer.unknown_key(key, known)
+
+
+def _choices(cfg: DictConfig) -> dict[str, str]:
+    """Return what is chosen in each group.
+
+    Raises:
+        ConfigError: a group that is needed was deleted.
+    """
     choices = OmegaConf.to_container(cfg.hydra.runtime.choices)
     assert isinstance(choices, dict)
-    suite, data_name = str(choices["suite"]), str(choices["data"])
-    out = Path(_folder(cfg, "out"))
-    _folder(cfg, "cache")
+    for group in GROUPS:
+        if not isinstance(choices.get(group), str):
+            raise ConfigError(f"{group}: expected a name, got {choices.get(group)!r}")
+    return {str(key): str(value) for key, value in choices.items()}
+
+
+def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> Settings:
+    choices = _choices(cfg)
+    suite, data_name = choices["suite"], choices["data"]
+    out, cache = Path(_folder(cfg, "out")), Path(_folder(cfg, "cache"))
     run = _typed(cfg, "run", str, optional=True)
     run = run if run is not None else suite if data_name == "synthetic" else f"{suite}-{data_name}"
     for method in methods:
@@ -252,8 +406,12 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
             raise ConfigError(f"no method {method!r}; there are {', '.join(composer.choices('method'))}")
     data, face = _resolved(cfg, "data"), _resolved(cfg, "face")
     pretraining = _resolved(cfg, "pretraining").get("corpus")
-    for tree, key in ((data, "data"), (face, "face"), (pretraining, "pretraining.corpus")):
-        check_targets(tree, key)
+    check_tree(data, "data", kinds=(Corpus,))
+    if face:
+        check_tree(face, "face", kinds=(Corpus,), supplied=FACE_SUPPLIED)
+    if pretraining is not None:
+        check_tree(pretraining, "pretraining.corpus", kinds=(Corpus,))
+    _check_targets(cfg)
     device = _typed(cfg, "device", str)
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise ConfigError(f"device: expected cpu, cuda or cuda:0, got {device!r}")
@@ -279,11 +437,14 @@ def _settings(cfg: DictConfig, composer: Composer, methods: tuple[str, ...]) -> 
         observe=_observe(cfg),
         tracking=_tracking(cfg),
         out=out,
+        cache=cache,
         run_directory=out / plain_name(run, "run"),
         workers=_workers(cfg),
         device=device,
         dry_run=_typed(cfg, "dry_run", bool),
-        checkpoint_seconds=_checkpoint_seconds(cfg),
+        checkpoint_seconds=_seconds(cfg, "checkpoint_seconds"),
+        stall_seconds=_seconds(cfg, "stall_seconds"),
+        stall=_stall(cfg),
         pretraining=pretraining,
         composer=composer,
     )
@@ -297,17 +458,40 @@ def _check_method_keys(composer: Composer, methods: Sequence[str]) -> None:
         if not any(_fits(tree, text) for tree in trees):
             known = {key for tree in trees for key in _keys(tree)}
             raise composer.unknown_key(_parsed(text).key_or_group, known)
+    for tree in trees:
+        _check_targets(tree)
+
+
+def _value(cfg: DictConfig, key: str) -> Any:
+    """Return a top-level value.
+
+    Raises:
+        ConfigError: it was deleted, or refers to something that cannot be read.
+    """
+    try:
+        return cfg[key]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{key}: {_interpolation_error(error)}") from error
+
+
+def _interpolation_error(error: BaseException) -> str:
+    """Return why a value cannot be read: OmegaConf puts its own words before those of a resolver."""
+    return re.sub(r"^\w+ raised while resolving interpolation: ", "", _first_line(error))
 
 
 def _resolved(cfg: DictConfig, key: str) -> dict[str, Any]:
     try:
-        tree = OmegaConf.to_container(cfg[key], resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{key}: {str(error).splitlines()[0]}") from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{key}: expected a mapping, got {tree!r}")
+        node = _value(cfg, key)
+        if not isinstance(node, DictConfig) or node._is_none():
+            got = "null" if isinstance(node, DictConfig) else shown(node)
+            raise ConfigError(f"{key}: expected a mapping, got {got}")
+        tree = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
+    except (OmegaConfBaseException, RecursionError) as error:
+        raise ConfigError(f"{key}: {_interpolation_error(error)}") from error
+    assert isinstance(tree, dict)
+    for name in tree:
+        if not isinstance(name, str):
+            raise ConfigError(f"{key}.{name}: expected a name, got {shown(name)}")
     _check_finite(tree, key)
     return {str(k): v for k, v in tree.items()}
 
@@ -324,46 +508,51 @@ def _check_finite(tree: Any, path: str) -> None:
 
 
 def _typed(cfg: DictConfig, key: str, kind: type | tuple[type, ...], optional: bool = False) -> Any:
-    value = cfg[key]
+    value = _value(cfg, key)
     if value is None and optional:
         return None
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        raise ConfigError(f"{key}: expected {' or '.join(k.__name__ for k in kinds)}, got {value!r}")
+        raise ConfigError(f"{key}: expected {' or '.join(k.__name__ for k in kinds)}, got {shown(value)}")
     return value
 
 
 def _names(cfg: DictConfig, key: str) -> tuple[str, ...]:
-    value = cfg[key]
+    value = _value(cfg, key)
     values = [value] if isinstance(value, str) else list(value) if OmegaConf.is_list(value) else None
     if values is None or not all(isinstance(v, str) for v in values):
-        raise ConfigError(f"{key}: expected a list of names, got {value!r}")
+        raise ConfigError(f"{key}: expected a list of names, got {shown(value)}")
     if len(set(values)) != len(values):
-        raise ConfigError(f"{key}: a name is there twice in {values}")
+        raise ConfigError(f"{key}: a name is there twice in {shown(values)}")
     if not values and key != "ablated":
         raise ConfigError(f"{key}: expected at least one name, got none")
     return tuple(plain_name(v, key) for v in values)
 
 
 def _seeds(cfg: DictConfig) -> tuple[int, ...]:
-    value = cfg.seeds
+    value = _value(cfg, "seeds")
     values = [value] if isinstance(value, int) else list(value) if OmegaConf.is_list(value) else []
     seeds = tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool) and v >= 0)
     if not values or len(seeds) != len(values):
         raise ConfigError(
-            f"seeds: expected a list of whole numbers from 0 up, such as [0,1,2], got {value!r}"
+            f"seeds: expected a list of whole numbers from 0 up, such as [0,1,2], got {shown(value)}"
         )
     if len(set(seeds)) != len(seeds):
-        raise ConfigError(f"seeds: a seed is there twice in {values}")
+        raise ConfigError(f"seeds: a seed is there twice in {shown(values)}")
     return seeds
 
 
 def _folder(cfg: DictConfig, key: str) -> str:
     value = _typed(cfg, key, str)
     if not value.strip() or "\0" in value:
-        raise ConfigError(f"{key}: expected a folder, got {value!r}")
+        raise ConfigError(f"{key}: expected a folder, got {shown(value)}")
     for place in (Path(value), *Path(value).parents):
-        if place.exists() and not place.is_dir():
+        try:
+            in_the_way = place.exists() and not place.is_dir()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise ConfigError(f"{key}: {shown(str(place))} cannot be a folder ({reason})") from error
+        if in_the_way:
             raise ConfigError(f"{key}: expected a folder, but {place} is a file")
     return value
 
@@ -433,10 +622,17 @@ def _observe_keys(
     """The keys of `observe` and their types."""
 
 
-def _checkpoint_seconds(cfg: DictConfig) -> float:
-    value = float(_typed(cfg, "checkpoint_seconds", (int, float)))
+def _seconds(cfg: DictConfig, key: str) -> float:
+    value = float(_typed(cfg, key, (int, float)))
     if not 0 <= value < math.inf:
-        raise ConfigError(f"checkpoint_seconds: expected 0 or more, got {value}")
+        raise ConfigError(f"{key}: expected 0 or more, got {value}")
+    return value
+
+
+def _stall(cfg: DictConfig) -> str:
+    value = _typed(cfg, "stall", str)
+    if value not in ("report", "fail"):
+        raise ConfigError(f"stall: expected report or fail, got {value!r}")
     return value
 
 
@@ -474,8 +670,11 @@ def plain_name(name: str, key: str) -> str:
     Raises:
         ConfigError: it is empty, too long, hidden, or leads out of its folder.
     """
-    if not re.fullmatch(r"[\w@+=,-][\w@+=,. -]*", name) or ".." in name or len(name.encode()) > 150:
-        raise ConfigError(f"{key}: {name!r} cannot name a file: use letters, digits, '-', '_', '@' and '.'")
+    fits = re.fullmatch(r"[\w@+=,-][\w@+=,. -]*", name) and ".." not in name
+    if not fits or len(name.encode(errors="replace")) > 150:
+        raise ConfigError(
+            f"{key}: {shown(name)} cannot name a file: use letters, digits, '-', '_', '@' and '.'"
+        )
     return name
 
 
@@ -498,59 +697,39 @@ def _keys(cfg: DictConfig) -> Iterator[str]:
 # Classes named in configurations
 
 
-def check_targets(tree: Any, path: str) -> None:
-    """Refuse a `_target_` that is not a class or function of this project's own packages, or its arguments.
+def _check_targets(cfg: DictConfig) -> None:
+    """Refuse a class of another kind anywhere in the configuration, whether or not it would be built."""
+    tree = OmegaConf.to_container(cfg, resolve=False)
+    assert isinstance(tree, dict)
+    for key, value in tree.items():
+        if key != "hydra":
+            _check_names_below(value, str(key))
 
-    The object itself is looked at, not its name alone: `benchmark.x.os.system` is not ours. Arguments must be
-    of the types that it declares.
 
-    Raises:
-        ConfigError: naming the key.
-    """
+def _check_names_below(tree: Any, path: str) -> None:
     if isinstance(tree, Mapping):
         for key, value in tree.items():
-            if key == "_target_":
-                arguments = {str(name): each for name, each in tree.items() if name != "_target_"}
-                check_arguments(target_of(value, f"{path}._target_"), arguments, path)
-            else:
-                check_targets(value, f"{path}.{key}")
+            if key != TARGET:
+                _check_names_below(value, f"{path}.{key}")
+            # A reference to another key is checked there, and where it is built.
+            elif not (isinstance(value, str) and "${" in value):
+                kind = ROOT_KINDS.get(path)
+                class_named(value, f"{path}.{TARGET}", kinds=None if kind is None else (kind,))
     elif isinstance(tree, list | tuple):
         for index, value in enumerate(tree):
-            check_targets(value, f"{path}[{index}]")
+            _check_names_below(value, f"{path}[{index}]")
 
 
-def target_of(name: Any, path: str) -> Any:
-    """The class or function that a `_target_` names."""
-    if not isinstance(name, str) or not name.startswith(ALLOWED_TARGETS):
-        allowed = ", ".join(prefix.rstrip(".") for prefix in ALLOWED_TARGETS)
-        raise ConfigError(f"{path}: {name!r} is refused: only classes of {allowed} may be named")
-    module_name, _, attribute = name.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{path}: there is no {name} ({error})") from error
-    home = f"{getattr(found, '__module__', '')}."
-    if not (inspect.isclass(found) or inspect.isfunction(found)) or not home.startswith(ALLOWED_TARGETS):
-        raise ConfigError(f"{path}: {name!r} is refused: it is not a class or function of this project")
-    return found
+def instantiate(tree: Mapping[str, Any], path: str, kind: type, **supplied: Any) -> Any:
+    """Build the object of a kind that a resolved subtree describes.
 
-
-def instantiate(tree: Mapping[str, Any], path: str, **extra: Any) -> Any:
-    """The object that a resolved subtree describes.
+    Args:
+        supplied: arguments that are not in the configuration.
 
     Raises:
         ConfigError: a refused class, or arguments that its constructor does not take.
     """
-    from hydra.utils import instantiate as build
-
-    check_targets(tree, path)
-    try:
-        return build(dict(tree), _convert_="all", **extra)
-    except HydraException as error:
-        cause = error.__cause__ or error
-        if isinstance(cause, TypeError | ValueError):
-            raise ConfigError(f"{path} ({tree.get('_target_')}): {' '.join(str(cause).split())}") from error
-        raise cause from error
+    return build(tree, path, kinds=(kind,), **supplied)
 
 
 def config_id(*parts: Any) -> str:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import signal
 
-from models.errors import NO_SPACE, StageError, StorageError, UserError
+from models.errors import ConfigError, StageError, is_storage_fault, one_line
+
+__all__ = ["ConfigError", "Interrupted", "UnusableInput", "is_storage_fault", "one_line"]
 
 INTERRUPTED = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGUSR1: 75}
 """Exit code by signal. SIGUSR1 is what clusters send before they take a machine away."""
-
-STORAGE_ERRNOS = NO_SPACE | frozenset(
-    {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EFBIG}
-)
-
-
-class ConfigError(UserError):
-    """A command line or configuration that cannot be run."""
 
 
 class UnusableInput(StageError):
@@ -38,21 +31,7 @@ class Interrupted(BaseException):
         self.signum = signum
 
 
-def is_storage_fault(error: BaseException) -> bool:
-    """Whether an error, or what caused it, is the disk's and not the stage's."""
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        seen.add(id(link))
-        if isinstance(link, StorageError) or (isinstance(link, OSError) and link.errno in STORAGE_ERRNOS):
-            return True
-        link = link.__cause__ or link.__context__
-    return False
-
-
-def one_line(error: BaseException) -> str:
-    """Type and message in one line of at most 300 characters."""
-    text = " ".join(str(error).split())
-    name = type(error).__name__
-    line = text if isinstance(error, UserError) and text else f"{name}: {text}" if text else name
-    return line if len(line) <= 300 else line[:297] + "..."
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether memory was refused: Python and NumPy say MemoryError, torch a RuntimeError."""
+    refused = "can't allocate memory" in str(error) or "out of memory" in str(error).lower()
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and refused)

@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmark import config
 from benchmark.config import Settings
+from benchmark.errors import ConfigError
 from benchmark.plan import Job, Plan
 from benchmark.progress import Display, Estimates
 from benchmark.records import write_text
 from benchmark.study import StudyConfig
+from benchmark.tracking import CONNECT, OFFLINE, ONLINE
 from benchmark.training.stage_cache import past_seconds
-from benchmark.workers import Done, Failed, Pool, Progressed, Refused, Said, WorkerSetup
+from benchmark.workers import (
+    Done,
+    Failed,
+    Pool,
+    Progressed,
+    Recovered,
+    Refused,
+    Said,
+    Stalled,
+    Unlike,
+    WorkerSetup,
+)
+from models import targets
 from models.errors import StorageError
 
 MAX_REFUSALS = 2
@@ -73,14 +86,20 @@ def _ordered(jobs: Sequence[Job]) -> list[Job]:
     return list(seen.values())
 
 
-def worker_setup(settings: Settings) -> WorkerSetup:
+def worker_setup(settings: Settings, plan: Plan) -> WorkerSetup:
+    study = plan.study.config
     return WorkerSetup(
-        study=StudyConfig.of(settings),
+        numerics=plan.numerics,
+        # Of a plan's own study, what was left out; the rest may be that of another corpus.
+        study=replace(StudyConfig.of(settings), left_out=study.left_out, notes=study.notes),
         stages=settings.out / "stages",
         checkpoint_seconds=settings.checkpoint_seconds,
         tracking=settings.tracking,
         run_directory=settings.run_directory,
-        extra_targets=config.ALLOWED_TARGETS,
+        packages=targets.PACKAGES,
+        stall_seconds=settings.stall_seconds,
+        end_stalled=settings.stall == "fail",
+        places=(settings.out, settings.cache),
     )
 
 
@@ -104,7 +123,7 @@ def do_jobs(settings: Settings, plan: Plan, jobs: Sequence[Job], mirrors: Mappin
     queue = Queue(known, {job.key: job for job in sorted(every, key=lambda j: -ways[j.key])})
     with (
         Display(every, settings.workers, estimates) as display,
-        Pool(settings.workers, worker_setup(settings)) as pool,
+        Pool(settings.workers, worker_setup(settings, plan)) as pool,
     ):
         while queue.waiting or pool.running:
             _submit(pool, queue, display)
@@ -122,6 +141,8 @@ class Queue:
     waiting: dict[str, Job]
     unfinished: set[str] = field(init=False)
     """Keys of jobs that wait or run; what is not in it is taken to be there."""
+    _offline: set[str] = field(default_factory=set)
+    """Keys of jobs that no longer speak with the W&B server."""
     _refusals: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -130,17 +151,48 @@ class Queue:
     def ready(self, job: Job) -> bool:
         return self.unfinished.isdisjoint(job.needs)
 
+    def online(self, key: str) -> bool:
+        """Whether a job speaks with the W&B server."""
+        return self.known[key].payload.get("mode") == ONLINE and key not in self._offline
+
+    def keep_offline(self) -> bool:
+        """Let no further job speak with the server; whether that is news."""
+        news = CONNECT not in self._offline
+        self._offline |= {CONNECT, *self.waiting}
+        self.waiting = {key: self._quiet(job) for key, job in self.waiting.items()}
+        return news
+
+    def put_back(self, key: str) -> None:
+        """Let a job that was to speak with the server wait again, to do without."""
+        self._offline.add(key)
+        self.waiting[key] = self._quiet(self.known[key])
+
+    def _quiet(self, job: Job) -> Job:
+        if job.payload.get("mode") != ONLINE:
+            return job
+        return replace(job, payload={**job.payload, "mode": OFFLINE})
+
     def again(self, key: str, needed: str) -> list[Job]:
-        """Put a job back behind one that it cannot read; what that adds, or [] to give up."""
+        """Put a job back behind those that make again what it cannot read.
+
+        Args:
+            needed: key of another job, or the id of a clip. A clip without such a job is its reader's.
+
+        Returns:
+            Those jobs, or [] to give up.
+        """
         self._refusals[key, needed] += 1
-        if self._refusals[key, needed] > MAX_REFUSALS or needed not in self.known:
+        if self._refusals[key, needed] > MAX_REFUSALS:
             return []
-        prepared = [k for k in self.known[needed].needs if self.known[k].kind == "prepare"]
-        fresh = [self.known[k] for k in (*prepared, needed) if k not in self.unfinished]
+        if needed in self.known:
+            makers = [k for k in self.known[needed].needs if self.known[k].kind == "prepare"] + [needed]
+        else:
+            makers = [k for k, j in self.known.items() if needed in j.payload.get("clips", ())] or [key]
+        fresh = [self.known[k] for k in makers if k not in self.unfinished]
         first = {job.key: job for job in (*fresh, self.known[key])}
         self.waiting = {**first, **{k: job for k, job in self.waiting.items() if k not in first}}
         self.unfinished.update(first)
-        return [self.known[needed], *fresh]
+        return [self.known[makers[-1]], *fresh]
 
 
 def _submit(pool: Pool, queue: Queue, display: Display) -> None:
@@ -154,29 +206,64 @@ def _submit(pool: Pool, queue: Queue, display: Display) -> None:
 
 
 def _take(event: Any, settings: Settings, queue: Queue, outcome: Outcome, display: Display) -> None:
+    if isinstance(event, Unlike):
+        raise ConfigError(event.reason)
     if isinstance(event, Refused):
         fresh = queue.again(event.key, event.input)
         if fresh:
             display.again(event.key, fresh, event.reason)
             return
         event = Failed(event.key, event.reason)
-    if isinstance(event, Progressed):
+    if isinstance(event, Failed) and queue.online(event.key):
+        _go_offline(event, settings, queue, outcome, display)
+    elif isinstance(event, Progressed):
         display.progress(event.key, event.done, event.total)
     elif isinstance(event, Said):
         display.say(event.message)
+    elif isinstance(event, Stalled):
+        display.stalled(event.key, f"{event.sentence}{_keep_stack(event, settings)}")
+    elif isinstance(event, Recovered):
+        display.recovered(event.key)
     elif isinstance(event, Done | Failed):
         queue.unfinished.discard(event.key)
         _end(event, settings, outcome, display)
+
+
+def _go_offline(event: Failed, settings: Settings, queue: Queue, outcome: Outcome, display: Display) -> None:
+    """Let all cells be mirrored to disk from now on: the server is not waited for again in this run."""
+    if queue.keep_offline():
+        place = settings.run_directory / "wandb" / "wandb"
+        outcome.warnings.append(
+            f"W&B was not reached ({event.reason}): this run is kept offline; send it with "
+            f"`wandb sync {place}/offline-run-*`"
+        )
+    if event.key == CONNECT:
+        queue.unfinished.discard(event.key)
+        outcome.done.append(event.key)
+        display.end(event.key, 0.0, note="not reached")
+    else:
+        queue.put_back(event.key)
+        display.put_back(event.key)
+
+
+def _keep_stack(event: Stalled, settings: Settings) -> str:
+    """Write a stalled job's stack into the run's folder, and say where."""
+    if not event.stack:
+        return "; it cannot say where it stands"
+    place = settings.run_directory / "failures" / f"{event.key}.stalled.txt"
+    write_text(place, f"{event.sentence}\n\n{event.stack}")
+    return f"; where it stands: {place}"
 
 
 def _end(event: Done | Failed, settings: Settings, outcome: Outcome, display: Display) -> None:
     trace = settings.run_directory / "failures" / f"{event.key}.txt"
     if isinstance(event, Done):
         trace.unlink(missing_ok=True)
+        trace.with_suffix(".stalled.txt").unlink(missing_ok=True)
         outcome.done.append(event.key)
         display.end(event.key, event.seconds)
     elif event.key.startswith("mirror-"):
-        outcome.warnings.append(f"not mirrored: {event.reason}")
+        outcome.warnings.append(f"not mirrored to W&B: {event.reason}")
         outcome.done.append(event.key)
         display.end(event.key, 0.0, note="not mirrored")
     elif event.storage:

@@ -38,12 +38,15 @@ def real_floors(
     extractors: Iterable[str],
     *,
     allow_biased: bool,
+    speakers: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[dict[str, dict[str, Floor]], list[str]]:
     """The floor of every protocol in every condition, at the number of frames and clips of its truths.
 
     Args:
         truths: condition -> per clip its features by name, each clip once.
         others: the same of further real clips.
+        speakers: condition -> speakers of its truths, then of the others; clips are compared with clips of
+            the same people. None: all are of one person.
 
     Returns:
         Protocol -> condition -> floor; and what is left out, in sentences.
@@ -55,7 +58,8 @@ def real_floors(
             wanted = [clip[name] for clip in own]
             real = wanted + [clip[name] for clip in others]
             try:
-                score = _floor(protocol, condition, real, wanted, allow_biased)
+                people = None if speakers is None else speakers[condition]
+                score = _floor(protocol, condition, real, wanted, allow_biased, people)
             except (TooFewVectorsError, ValueError) as error:
                 notes.append(f"{protocol}: real against real is left out for {condition}: {error}")
                 continue
@@ -69,13 +73,15 @@ def _floor(
     real: Sequence[np.ndarray],
     wanted: Sequence[np.ndarray],
     allow_biased: bool,
+    speakers: Sequence[str] | None,
 ) -> Score:
     rng = generator(0, "floor", protocol, condition)
 
     def score(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Score:
         return score_set(protocol, first, second, rng=rng, resamples=0, allow_biased=allow_biased)
 
-    return real_floor(score, real, count=sum(map(len, wanted)), clips=len(wanted), rng=rng)
+    count = sum(map(len, wanted))
+    return real_floor(score, real, count=count, clips=len(wanted), rng=rng, speakers=speakers)
 
 
 def _record(score: Score, wanted: Sequence[np.ndarray]) -> Floor:

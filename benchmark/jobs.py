@@ -18,6 +18,8 @@ from benchmark.config import instantiate
 from benchmark.data.corpus import CorpusError
 from benchmark.data.items import Item, to_request
 from benchmark.data.parametric import Parametric
+from benchmark.data.recordings import UnusableRecording
+from benchmark.data.views import DeclaredData
 from benchmark.errors import Interrupted, UnusableInput
 from benchmark.observations import OBSERVATIONS, write_observations
 from benchmark.plan import Job
@@ -26,7 +28,9 @@ from benchmark.study import Study
 from benchmark.training.stage_cache import StageFolder
 from models.artefacts import save_arrays
 from models.errors import InputError, StageError, storage_error
-from models.method import Method, Training
+from models.heartbeat import beat
+from models.method import Method, Stage, Training
+from models.sealed import check_readings, forget_readings
 from models.seeding import derive_seed, generator, torch_generator
 from models.training.loop import Loop
 from models.types import Prediction, Request
@@ -57,6 +61,7 @@ class Surroundings:
         Raises:
             Interrupted: a signal asked this process to end.
         """
+        beat()
         signum = self.stop_signal()
         if signum is not None:
             raise Interrupted(signum)
@@ -122,15 +127,17 @@ def run_job(job: Job, around: Surroundings) -> None:
 
     Raises:
         Interrupted: asked to stop; what can be resumed was saved.
+        DamagedFile: a prepared clip that it reads is damaged.
         Exception: whatever the job's code raised; a storage fault as StorageError.
     """
+    forget_readings()
     if job.kind == "prepare":
         return _prepare(job, around)
     folder = job.folder(around.stages)
     if folder is None:
         raise StageError(f"job {job.key} has no folder")
     try:
-        with folder.locked(around.check):
+        with folder.locked(around.check, around.say):
             if folder.is_complete() and not _set_aside(folder, around):
                 folder.discard_work()
                 return
@@ -139,6 +146,7 @@ def run_job(job: Job, around: Surroundings) -> None:
             folder.begin()
             _seed_globals(job)
             WORK[job.kind](job, folder, inputs, around)
+            check_readings()
             folder.publish({**job.recipe, "name": job.name, "id": job.id})
             folder.note_seconds(time.monotonic() - started)
     except OSError as error:
@@ -187,10 +195,11 @@ def _seed_globals(job: Job) -> None:
 
 
 def _prepare(job: Job, around: Surroundings) -> None:
-    """Prepare every clip that can be, so that one run names all that cannot.
+    """Prepare every clip that can be, and remember the recordings that cannot be used.
 
     Raises:
-        CorpusError: naming the clips that cannot be used, and why the first of them cannot.
+        CorpusError: unless the job is to collect them: naming the clips that cannot be used, and why the
+            first of them cannot.
     """
     study = around.study
     wanted = {clip.id: clip for clip in study.clips}
@@ -201,6 +210,10 @@ def _prepare(job: Job, around: Surroundings) -> None:
             study.prepare(clip)
         except InputError as error:
             refused[identity] = error
+            if isinstance(error, UnusableRecording) and study.recordings is not None:
+                study.recordings.remember_refusal(error)
+                if job.payload.get("collect"):
+                    del refused[identity]
         around.progress(number, len(job.payload["clips"]))
     if refused:
         first, *others = refused
@@ -210,8 +223,9 @@ def _prepare(job: Job, around: Surroundings) -> None:
 
 def _stage(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
     name = job.payload["stage"]
-    stage = instantiate(job.payload["config"], f"method.{name}")
-    stage.run(around.study.data, inputs, Run(folder, name, job.payload["seed"], around))
+    stage = instantiate(job.payload["config"], f"method.{name}", Stage)
+    data = DeclaredData(around.study.data, name, stage.reads)
+    stage.run(data, inputs, Run(folder, name, job.payload["seed"], around))
 
 
 def _train_judge(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:
@@ -246,7 +260,7 @@ def _predict(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: 
     from models.rendering.video import write_video
 
     study = around.study
-    method: Method = instantiate(job.payload["config"], "method")
+    method: Method = instantiate(job.payload["config"], "method", Method)
     with torch.inference_mode():
         answer = method.predictor(study.data, inputs, torch.device(study.config.device))
         landmarks: dict[str, np.ndarray] = {}
@@ -294,7 +308,7 @@ def _probe(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Su
     facts = probing.Facts.of(study.corpus, study.probe_clips, study.split.test, every)
     embed = probing.reference
     if "config" in job.payload:
-        method: Method = instantiate(job.payload["config"], "method")
+        method: Method = instantiate(job.payload["config"], "method", Method)
         embed = method.embedder(inputs, torch.device(study.config.device))
     with torch.inference_mode():
         probing.probe(facts, embed, folder.output, around.progress)

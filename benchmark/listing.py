@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from models.command import Parser, run_command
+from models.errors import storage_faults
+from models.files import check_output_file, write_output
 
 
 def print_or_write(
@@ -24,20 +26,21 @@ def print_or_write(
     Args:
         counted: how many entries there are, as the screen says once the page is written.
     """
-    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser = Parser(prog=prog, description=description)
     parser.add_argument("--page", type=Path, metavar="FILE", help="write the Markdown page instead of JSON")
-    chosen = parser.parse_args(arguments)
-    if chosen.page is None:
-        print(json.dumps(records(), indent=1, ensure_ascii=False))
+
+    def work() -> int:
+        chosen = parser.parse_args(arguments)
+        if chosen.page is None:
+            print(json.dumps(records(), indent=1, ensure_ascii=False))
+            return 0
+        check_output_file(chosen.page, "--page", make_folders=True)
+        with storage_faults(f"writing {chosen.page}"):
+            write_output(chosen.page, page())
+        print(f"{chosen.page}: {counted}")
         return 0
-    try:
-        chosen.page.parent.mkdir(parents=True, exist_ok=True)
-        chosen.page.write_text(page(), encoding="utf-8")
-    except OSError as error:
-        print(f"error: cannot write {chosen.page}: {error.strerror}", file=sys.stderr)
-        return 4
-    print(f"{chosen.page}: {counted}")
-    return 0
+
+    return run_command(work)
 
 
 def table_row(cells: Sequence[str]) -> str:

@@ -8,11 +8,12 @@ import av
 import numpy as np
 
 from models.errors import StageError
+from models.preprocess.media import file_url
 
 
 def save_frames(path: Path, frames: np.ndarray) -> None:
     """(frames, H, W, 3) uint8 RGB as H.264 with quantiser 0 in RGB, which loses nothing."""
-    with av.open(str(path), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
+    with av.open(file_url(path), "w", format="matroska", options={"fflags": "+bitexact"}) as container:
         stream = container.add_stream("libx264rgb", rate=25, options={"qp": "0", "preset": "ultrafast"})
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "rgb24"
@@ -30,7 +31,7 @@ def load_frames(path: Path, count: int) -> np.ndarray:
     Raises:
         StageError: another number of frames than `count`.
     """
-    with av.open(str(path)) as container:
+    with av.open(file_url(path)) as container:
         container.streams.video[0].thread_count = 1
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     if len(frames) != count:

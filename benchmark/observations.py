@@ -13,7 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.records import ProtocolInfo, RecordsError, write_text
+from pydantic import with_config
+
+from benchmark.records import STRICT, ProtocolInfo, RecordsError, read_checked, write_text
 
 OBSERVATIONS = "observability.json"
 SCHEMA = 1
@@ -21,6 +23,7 @@ UNDAMAGED = "none"
 """The damage of the truth scored against itself, at dose 0."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class DamageInfo:
     """What a reader must know of a damage."""
@@ -31,6 +34,7 @@ class DamageInfo:
     description: str
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Observation:
     """What a protocol says of damaged truth against the truth; the fields of scores as in `Record`."""
@@ -52,6 +56,7 @@ class Observation:
             raise RecordsError(f"{self.protocol} under {self.damage} is {self.value}: not a score")
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, eq=False)
 class Observations:
     corpus: str
@@ -88,17 +93,6 @@ def read_observations(path: Path) -> Observations:
     Raises:
         RecordsError: missing, unreadable or of another schema.
     """
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw["schema"] != SCHEMA:
-            raise RecordsError(f"{path} has schema {raw['schema']}, this version reads {SCHEMA}")
-        raw["damages"] = {
-            name: DamageInfo(**{**info, "doses": tuple(info["doses"])})
-            for name, info in raw["damages"].items()
-        }
-        raw["protocols"] = {name: ProtocolInfo(**info) for name, info in raw["protocols"].items()}
-        raw["rows"] = tuple(Observation(**row) for row in raw["rows"])
-        raw["clips"], raw["notes"] = tuple(raw["clips"]), tuple(raw["notes"])
-        return Observations(**raw)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise RecordsError(f"{path} does not hold observations of schema {SCHEMA}: {error}") from error
+    if not path.is_file():
+        raise RecordsError(f"no observations at {path}: run `python -m benchmark.observability`")
+    return read_checked(path, Observations, "observations", SCHEMA)

@@ -23,10 +23,11 @@ from benchmark.observability.measure import VERSION as OBSERVE_VERSION
 from benchmark.observability.measure import observed_study
 from benchmark.probing import VERSION as PROBE_VERSION
 from benchmark.records import FULL
-from benchmark.study import Study, numerics_fingerprint
+from benchmark.study import READS, Study
 from benchmark.training.stage_cache import StageFolder, contents_digest, digest_of, stage_id
 from models.errors import StageError
-from models.method import Method, Stage
+from models.method import READABLE, Method, Stage
+from models.numerics import Numerics, numerics
 from models.types import Clip
 
 PREDICT_VERSION = 1
@@ -97,7 +98,7 @@ class Plan:
     cells: tuple[Cell, ...]
     jobs: Mapping[str, Job]
     notes: tuple[str, ...]
-    numerics: str
+    numerics: Numerics
     truth: str
     """Key of the job that knows what the truth scores."""
     reference: str | None = None
@@ -116,7 +117,7 @@ def make_plan(settings: Settings, study: Study) -> Plan:
     """
     _check_extractors(study)
     variants, notes = _variants(settings, study)
-    builder = _Builder(study, numerics_fingerprint(settings.device))
+    builder = _Builder(study, numerics(settings.device))
     cells = tuple(builder.cell(v, seed) for v, seed in itertools.product(variants, settings.seeds))
     return Plan(
         study,
@@ -132,12 +133,11 @@ def make_plan(settings: Settings, study: Study) -> Plan:
 
 def _check_extractors(study: Study) -> None:
     """Told before any training, not when the first prediction is scored."""
-    from benchmark.metrics.extractors import ExtractorError, check_weights
+    from benchmark.metrics.extractors import ExtractorError
 
-    metrics = study.config.metrics
     if any(item.truth.filmed for item in study.items):
         try:
-            check_weights(metrics["extractors"], metrics["inception_weights"])
+            study.weights()
         except ExtractorError as error:
             raise ConfigError(f"metrics.extractors: {error}; or leave it empty: []") from error
 
@@ -178,9 +178,7 @@ def _variants(settings: Settings, study: Study) -> tuple[list[Variant], list[str
 def _variant(settings: Settings, name: str, ablated: str, facts: Mapping[str, bool]) -> Variant:
     entry = ablation(ablated)
     method = settings.composer.method(name, entry.overrides, facts)
-    built = instantiate(method.config, "method")
-    if not isinstance(built, Method):
-        raise ConfigError(f"method {name}: {type(built).__name__} is not a Method")
+    built = instantiate(method.config, "method", Method)
     whole = ablated == FULL
     return Variant(
         method=method,
@@ -197,11 +195,14 @@ def _variant(settings: Settings, name: str, ablated: str, facts: Mapping[str, bo
 
 
 class _Builder:
-    def __init__(self, study: Study, numerics: str) -> None:
+    def __init__(self, study: Study, numerics: Numerics) -> None:
         self.study, self.numerics = study, numerics
         self.jobs: dict[str, Job] = {}
         self._prepared: dict[str, str] = {}
+        # Many cells read the same.
         self._contents = cache(contents_digest)
+        self._training_identity = cache(study.training_identity)
+        self._items_identity = cache(study.items_identity)
         split = study.split
         for part, clips in (
             ("training", (*split.train, *split.validation)),
@@ -249,7 +250,7 @@ class _Builder:
             "upstream": {key: job.id for key, job in upstream.items()},
             "data": data,
             "seed": seed,
-            "numerics": self.numerics,
+            "numerics": self.numerics.digest,
         }
         identity = stage_id(name, **recipe)
         inputs = {key: f"{job.name}-{job.id}" for key, job in upstream.items()}
@@ -262,7 +263,7 @@ class _Builder:
         predict = self._predict(variant, stages)
         score = self._score(predict)
         seen = [self.study.corpus_id, self.study.training_id, self.study.items_id]
-        if any(stage.reads_pretraining for stage in variant.built.stages().values()):
+        if any("pretraining" in stage.reads for stage in variant.built.stages().values()):
             seen.append(self.study.pretraining_id)
         run_id = config_id(variant.method.config, seed, *seen)
         ids = {name: job.id for name, job in stages.items()} | {"predict": predict.id, "score": score.id}
@@ -295,15 +296,18 @@ class _Builder:
         return jobs
 
     def _seen(self, stage: Stage) -> str:
-        """The identity of what a stage reads besides its upstream: clips, and files of the user's."""
-        more: list[Any] = [self._contents(Path(path)) for path in stage.outside]
-        if stage.reads_pretraining:
-            more.append(self.study.pretraining_id)
-        return digest_of([self.study.training_id, more]) if more else self.study.training_id
+        """Return the identity of what a stage reads besides its upstream: clips, and files of the user's."""
+        files = [self._contents(Path(path)) for path in stage.outside]
+        return digest_of([self._training_identity(tuple(stage.reads)), files])
 
     @staticmethod
     def _check_stage(variant: Variant, name: str, stage: Stage, before: Mapping[str, Job]) -> None:
         plain_name(name, "stage")
+        unknown = set(stage.reads) - set(READABLE)
+        if unknown:
+            raise StageError(
+                f"stage {name!r} of {variant.row} reads {min(unknown)!r}; known are {', '.join(READABLE)}"
+            )
         tree = variant.method.config.get(name)
         if not isinstance(tree, Mapping) or "_target_" not in tree:
             raise StageError(f"stage {name!r} of {variant.row} has no method.{name}._target_ in its YAML")
@@ -325,7 +329,7 @@ class _Builder:
             target=config["_target_"],
             version=PREDICT_VERSION * 1000 + int(getattr(variant.built, "version", 1)),
             upstream=stages,
-            data=digest_of([self.study.training_id, self.study.items_id]),
+            data=digest_of([self.study.training_id, self._items_identity(READS["predict"])]),
             seed=None,
             prepared=self._preparing((*clips, *split.train, *split.validation)),
             payload={"config": dict(config), "row": variant.row},
@@ -380,16 +384,16 @@ class _Builder:
     def truth(self) -> Job:
         judge = self.judge()
         split = self.study.split
-        # Real clips that are no truth, against which the truths are held.
-        others = [c for c in (*split.train, *split.validation) if c.filmed and self.study.filmed]
+        # Real clips against which the truths are held, and whose notes are reported.
+        others = (*split.train, *split.validation)
         return self._folder_job(
             "truth",
             "truth",
-            config=dict(self.study.config.metrics),
+            config=self.study.metrics_config,
             target="benchmark.scoring.score_truth",
             version=SCORE_VERSION,
             upstream={"judge": judge} if judge else {},
-            data=digest_of([self.study.items_id, self.study.training_id]),
+            data=digest_of([self._items_identity(READS["truth"]), self._training_identity(READS["truth"])]),
             seed=None,
             prepared=self._preparing([*(i.truth for i in self.study.items), *others]),
             payload={},
@@ -405,11 +409,11 @@ class _Builder:
         return self._folder_job(
             "score",
             "score",
-            config=dict(self.study.config.metrics),
+            config=self.study.metrics_config,
             target="benchmark.scoring.score_predictions",
             version=SCORE_VERSION,
             upstream={"predict": predict, "truth": self.truth(), **({"judge": judge} if judge else {})},
-            data=self.study.items_id,
+            data=self._items_identity(READS["score"]),
             seed=None,
             prepared=(),
             payload={},
@@ -418,12 +422,13 @@ class _Builder:
 
 def observing_plan(settings: Settings) -> Plan:
     """What each metric can see, and no suite."""
-    job = observe_job(settings.observe, settings.metrics, numerics_fingerprint(settings.device))
+    measured = numerics(settings.device)
+    job = observe_job(settings.observe, settings.metrics, measured)
     study = observed_study(settings.observe, settings.metrics)
-    return Plan(study, (), {job.key: job}, (), numerics_fingerprint(settings.device), "", observed=job.key)
+    return Plan(study, (), {job.key: job}, (), measured, "", observed=job.key)
 
 
-def observe_job(config: Mapping[str, Any], metrics: Mapping[str, Any], numerics: str) -> Job:
+def observe_job(config: Mapping[str, Any], metrics: Mapping[str, Any], measured: Numerics) -> Job:
     """The job that damages clips of the embedded corpus, whatever corpus the suite is about.
 
     Args:
@@ -432,14 +437,14 @@ def observe_job(config: Mapping[str, Any], metrics: Mapping[str, Any], numerics:
     """
     study = observed_study(config, metrics)
     recipe = {
-        "config": {"frames": config["frames"], "metrics": dict(study.config.metrics)},
+        "config": {"frames": config["frames"], "metrics": study.metrics_config},
         "target": "benchmark.observability.measure.observe",
         "version": OBSERVE_VERSION,
         # A new protocol is a new question.
         "upstream": {"protocols": digest_of([m.id for m in METRICS])},
-        "data": digest_of([study.items_id, study.judge_id]),
+        "data": digest_of([study.items_id, study.training_id, study.judge_id]),
         "seed": None,
-        "numerics": numerics,
+        "numerics": measured.digest,
     }
     identity = stage_id("observe", **recipe)
     payload = {"config": dict(config), "metrics": dict(metrics), "inputs": {}, "seed": None}

@@ -8,8 +8,10 @@ means over the 68 landmarks and all frames and emotions of a person; intervals a
 
 from __future__ import annotations
 
-import argparse
 import csv
+import io
+import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,10 +22,13 @@ from scipy.stats import t as student
 from benchmark.data.parametric import synthetic_heads
 from benchmark.data.synthetic import motion
 from benchmark.data.synthetic.face import identity, landmarks3d, project, rotation
+from models.command import Parser, run_command
+from models.errors import storage_faults
 from models.face3d.alignment import LandmarkAlignment, PoseSwap, SimilarityAlignment, StillAlignment
 from models.face3d.camera import angle_between
 from models.face3d.fitting import fit
 from models.face3d.morphable import Face3DStage, FaceModel, learn
+from models.files import check_output_file, write_output
 from models.landmarks.alignment import stabilise
 
 YAWS = (0, 15, 30, 45)
@@ -193,8 +198,13 @@ def table(rows: Sequence[Row], voice: str) -> str:
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmark.pose_errors", description=__doc__)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; the exit code says how it went."""
+    return run_command(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    parser = Parser(prog="python -m benchmark.pose_errors", description=__doc__)
     parser.add_argument("--people", type=int, default=8, help="unseen people, each with its own scenes")
     parser.add_argument("--seed", type=int, default=0, help="another seed is other people and other scenes")
     parser.add_argument("--noise", type=float, default=0.5, help="of a target's landmark, in pixels")
@@ -203,8 +213,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--out", type=Path, help="write one CSV row for each scene and version")
     asked = parser.parse_args(arguments)
-    if asked.people < 1 or asked.noise < 0 or asked.prediction_noise < 0:
-        parser.error("expected at least one person, and noise of 0 or more pixels")
+    noises = (asked.noise, asked.prediction_noise)
+    if asked.people < 1 or asked.seed < 0 or not all(0 <= noise < math.inf for noise in noises):
+        parser.error("expected at least one person, and a seed and noise of 0 or more")
+    if asked.out:
+        check_output_file(asked.out, "--out")
     rows = measure(
         face_model(),
         people=asked.people,
@@ -219,12 +232,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"Prediction of somebody else, shown on the person in the video:\n\n{table(rows, 'other')}"
     )
     if asked.out:
-        with asked.out.open("w", newline="") as file:
-            writer = csv.writer(file)
-            names = [field.name for field in fields(Row)]
-            writer.writerow(names)
-            writer.writerows([getattr(row, name) for name in names] for row in rows)
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        names = [field.name for field in fields(Row)]
+        writer.writerow(names)
+        writer.writerows([getattr(row, name) for name in names] for row in rows)
+        with storage_faults(f"writing {asked.out}"):
+            write_output(asked.out, text.getvalue())
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -68,6 +68,8 @@ class Display:
         self.console = console or Console(file=sys.stderr, highlight=False, soft_wrap=True)
         self.finished: set[str] = set()
         self.shares: dict[str, float] = {}
+        self.silent: set[str] = set()
+        """Running jobs that make no progress."""
         self.started = time.monotonic()
         self._live: Live | None = None
 
@@ -85,6 +87,17 @@ class Display:
         self.shares[key] = 0.0
         self._refresh()
 
+    def stalled(self, key: str, message: str) -> None:
+        """Name a job that makes no progress."""
+        self.silent.add(key)
+        self.say(message)
+        self._refresh()
+
+    def recovered(self, key: str) -> None:
+        self.silent.discard(key)
+        self.say(f"{key}: goes on")
+        self._refresh()
+
     def progress(self, key: str, done: int, total: int) -> None:
         self.shares[key] = done / max(total, 1)
         self._refresh()
@@ -92,6 +105,7 @@ class Display:
     def end(self, key: str, seconds: float | None, note: str = "") -> None:
         """`seconds` is None for a job that failed."""
         self.shares.pop(key, None)
+        self.silent.discard(key)
         self.finished.add(key)
         if seconds is not None:
             self.estimates.learn(self.jobs[key], seconds)
@@ -116,6 +130,11 @@ class Display:
             self.jobs[job.key] = job
             self.finished.discard(job.key)
         self.say(f"{reason}: it is computed again")
+        self._refresh()
+
+    def put_back(self, key: str) -> None:
+        """Let a job that ran wait again."""
+        self.shares.pop(key, None)
         self._refresh()
 
     def say(self, message: str) -> None:
@@ -144,7 +163,6 @@ class Display:
             "all", ProgressBar(total=max(len(self.jobs), 1), completed=len(self.finished), width=40)
         )
         for key, share in self.shares.items():
-            table.add_row(
-                Text(key), ProgressBar(total=1.0, completed=share, width=40), f"{100 * share:.0f} %"
-            )
+            note = f"{100 * share:.0f} %" + (", no progress" if key in self.silent else "")
+            table.add_row(Text(key), ProgressBar(total=1.0, completed=share, width=40), note)
         return Group(head, table)

@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import itertools
 import json
-import math
-import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+
+from benchmark.names import LONGEST_TEXT, is_name, is_path_of_names
+from models.errors import UserError, printable
+from models.files import replace_text
 
 SCHEMA = 1
 FULL = "full"
@@ -27,10 +31,21 @@ REFERENCE = "reference"
 """The method name of what embeddings are compared with: features that nothing has disentangled."""
 
 
-class RecordsError(Exception):
+LARGEST_NUMBER = 1e15
+"""No score, count or seed is larger; sums of squares of these are still numbers."""
+LONGEST_LINE = 1_000_000
+"""Characters of a line of records: a thousand times what one takes."""
+LARGEST_FILE = 1 << 30
+"""Bytes of a manifest or of records."""
+STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+"""What is read from files has the declared fields and types, and no others."""
+
+
+class RecordsError(UserError):
     """Records or a manifest that cannot be used: what was expected, what came, what to do."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, order=True)
 class Record:
     """One score.
@@ -58,10 +73,13 @@ class Record:
     clips: int | None = field(compare=False, default=None)
 
     def __post_init__(self) -> None:
-        if self.value is not None and not math.isfinite(self.value):
-            raise RecordsError(f"{self.protocol} of {self.method}/{self.clip} is {self.value}: not a score")
+        numbers = (self.value, self.low, self.high, self.least, self.most, self.count, self.clips)
+        for number in (*numbers, self.coverage, self.seed):
+            if number is not None and not abs(number) <= LARGEST_NUMBER:
+                raise RecordsError(f"{self.protocol} of {self.method}/{self.clip} is {number}: not a score")
 
 
+@with_config(STRICT)
 @dataclass(frozen=True, order=True)
 class ProbeRecord:
     """What one measure says of a factor in an embedding, for one sentence.
@@ -82,12 +100,13 @@ class ProbeRecord:
     value: float = field(compare=False)
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.value):
+        if not (abs(self.value) <= LARGEST_NUMBER and abs(self.seed) <= LARGEST_NUMBER):
             raise RecordsError(
-                f"{self.measure} of {self.factor} in {self.method}/{self.embedding} is {self.value}"
+                f"{self.measure} of {self.factor} in {self.method}/{self.embedding}, is {self.value}"
             )
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class ProtocolInfo:
     """What a reader of the table must know of a protocol."""
@@ -105,8 +124,12 @@ class ProtocolInfo:
     """What it is a definition of: protocols of one family answer one question."""
     legacy: bool = False
     """Whether it reproduces a published script with its defects."""
+    least: float | None = None
+    most: float | None = None
+    """The least and the greatest value that is possible; None where there is none."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Floor:
     """What real clips score against other real clips of the same speaker, under a protocol of a whole set."""
@@ -124,6 +147,7 @@ class Floor:
     """Frames and clips of a method's score; more than the floor's where there are too few real clips."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class RowInfo:
     """A method or an ablation as the report prints it."""
@@ -134,6 +158,7 @@ class RowInfo:
     asks: str = ""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class CellInfo:
     """One cell of the study, done or failed."""
@@ -150,6 +175,7 @@ class CellInfo:
     """Stage ids by stage name: the folders in which the run's weights, logs and predictions lie."""
 
 
+@with_config(STRICT)
 @dataclass(frozen=True)
 class Manifest:
     suite: str
@@ -184,6 +210,7 @@ class Manifest:
 
 
 _Row = TypeVar("_Row", Record, ProbeRecord)
+_Read = TypeVar("_Read")
 
 
 def write_text(path: Path, text: str) -> None:
@@ -194,15 +221,7 @@ def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file() and path.read_bytes() == text.encode():
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    replace_text(path, text)
 
 
 def write_records(path: Path, records: Iterable[Record]) -> None:
@@ -249,7 +268,10 @@ def read_probes(path: Path) -> list[ProbeRecord]:
     """
     if not path.is_file():
         raise RecordsError(f"no probes at {path}, of which the manifest tells: run the suite again")
-    return _rows(path, ProbeRecord, "probe")
+    probes = _rows(path, ProbeRecord, "probe")
+    if not probes:
+        raise RecordsError(f"no probes in {path}, of which the manifest tells: run the suite again")
+    return probes
 
 
 def _lines(rows: Iterable[_Row], what: str, plain: Callable[[_Row], dict[str, Any]]) -> str:
@@ -263,12 +285,83 @@ def _lines(rows: Iterable[_Row], what: str, plain: Callable[[_Row], dict[str, An
 
 def _rows(path: Path, kind: type[_Row], what: str) -> list[_Row]:
     rows = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    checked = TypeAdapter(kind)
+    for number, line in enumerate(_text(path).removesuffix("\n").split("\n"), start=1):
+        if len(line) > LONGEST_LINE:
+            raise RecordsError(f"{path}:{number} is not a {what}: it has {len(line)} characters")
+        if not line and number == 1:
+            return []
         try:
-            rows.append(kind(**json.loads(line)))
-        except (ValueError, TypeError) as error:
-            raise RecordsError(f"{path}:{number} is not a {what}: {error}") from error
+            # The validator reads numbers and types strictly, but takes the last of equal keys.
+            _JSON_OF_UNIQUE_KEYS.decode(line)
+            rows.append(checked.validate_json(line))
+        except (ValueError, RecordsError, RecursionError) as error:
+            raise RecordsError(f"{path}:{number} is not a {what}: {_reason(error)}") from error
     return rows
+
+
+def _text(path: Path) -> str:
+    """Return the text of a file of ours.
+
+    Raises:
+        RecordsError: it is too large, or is no UTF-8.
+    """
+    size = path.stat().st_size
+    if size > LARGEST_FILE:
+        raise RecordsError(f"{path} has {size} bytes; expected at most {LARGEST_FILE}: it is none of ours")
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecordsError(f"{path} is not UTF-8 ({error.reason} at byte {error.start})") from error
+
+
+def strict_json(text: str) -> Any:
+    """Return the value of a JSON text whose keys are unique and whose numbers are finite.
+
+    Raises:
+        ValueError: it is none; the message says why.
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_constant=_no_number,
+            parse_float=lambda digits: _bounded(float(digits), digits),
+            parse_int=lambda digits: _bounded(int(digits[:40]), digits),
+        )
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice[:100]!r} is there twice")
+    return mapping
+
+
+_JSON_OF_UNIQUE_KEYS = json.JSONDecoder(object_pairs_hook=_unique)
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _bounded(value: Any, digits: str) -> Any:
+    if not abs(value) <= LARGEST_NUMBER:
+        raise ValueError(f"expected numbers up to {LARGEST_NUMBER:g}, got {digits[:40]}")
+    return value
+
+
+def _reason(error: Exception) -> str:
+    """Return what is wrong in one line: of a validation, the first place and its problem."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])[:200]
+        return printable(f"{place}: {first['msg']}" if place else first["msg"])
+    return printable(str(error))
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
@@ -282,20 +375,77 @@ def read_manifest(path: Path) -> Manifest:
     """
     if not path.is_file():
         raise RecordsError(f"no manifest at {path}: run `python -m benchmark.run` with this suite first")
+    manifest = read_checked(path, Manifest, "a manifest", SCHEMA)
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        if raw.get("schema") != SCHEMA:
-            raise RecordsError(f"{path} has schema {raw.get('schema')}, this version reads {SCHEMA}")
-        raw["protocols"] = {k: ProtocolInfo(**v) for k, v in raw["protocols"].items()}
-        raw["methods"] = {k: RowInfo(**v) for k, v in raw["methods"].items()}
-        raw["cells"] = tuple(
-            CellInfo(**{**cell, "overrides": tuple(cell["overrides"])}) for cell in raw["cells"]
-        )
-        raw["floors"] = {
-            protocol: {condition: Floor(**floor) for condition, floor in floors.items()}
-            for protocol, floors in raw.get("floors", {}).items()
-        }
-        raw["seeds"], raw["notes"] = tuple(raw["seeds"]), tuple(raw["notes"])
-        return Manifest(**raw)
-    except (KeyError, TypeError, ValueError) as error:
+        _check_manifest(manifest)
+    except ValueError as error:
         raise RecordsError(f"{path} is not a manifest of schema {SCHEMA}: {error}") from error
+    return manifest
+
+
+def read_checked(path: Path, kind: type[_Read], what: str, schema: int) -> _Read:
+    """Return the object of a dataclass that a JSON file holds.
+
+    Args:
+        what: the object's name in a message, such as "a manifest".
+        schema: its field `schema`.
+
+    Raises:
+        RecordsError: unreadable, of another schema, or with other fields or types.
+    """
+    try:
+        raw = strict_json(_text(path))
+        if not isinstance(raw, dict):
+            raise ValueError(f"expected an object, got a {type(raw).__name__}")
+        if raw.get("schema") != schema:
+            raise RecordsError(f"{path} has schema {raw.get('schema')!r}, this version reads {schema}")
+        # From JSON again: only so are lists taken as tuples, and nothing else as something else.
+        return TypeAdapter(kind).validate_json(json.dumps(raw))
+    except ValueError as error:
+        raise RecordsError(f"{path} does not hold {what} of schema {schema}: {_reason(error)}") from error
+
+
+def _check_manifest(manifest: Manifest) -> None:
+    """Refuse names that are none: they end up in file names, in anchors and in tables.
+
+    Raises:
+        ValueError: naming the first of them.
+    """
+    _names("suite", (manifest.suite,))
+    _names("corpus", (manifest.corpus,))
+    _names("condition", (*manifest.conditions, *(c for each in manifest.floors.values() for c in each)))
+    _names("protocol", (*manifest.protocols, *manifest.floors), paths=True)
+    _names("row", manifest.methods, paths=True)
+    for cell in manifest.cells:
+        _names("cell", (cell.method, cell.ablation, cell.status))
+        _names("stage", (*cell.stages, *cell.stages.values()))
+    for videos in manifest.media.values():
+        for place in videos.values():
+            _check_place(place)
+    _check_texts(asdict(manifest), "manifest")
+
+
+def _names(what: str, names: Iterable[str], *, paths: bool = False) -> None:
+    for name in names:
+        if not (is_path_of_names(name) if paths else is_name(name)):
+            raise ValueError(f"the {what} {name[:100]!r} is no plain name")
+
+
+def _check_place(place: str) -> None:
+    parts = PurePosixPath(place).parts
+    if not parts or place.startswith("/") or ".." in parts or len(place) > 1000 or not place.isprintable():
+        raise ValueError(f"the video {place[:100]!r} lies outside the run directory")
+
+
+def _check_texts(value: Any, path: str) -> None:
+    """Refuse texts of absurd length, and NUL, wherever they are."""
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT or "\0" in value:
+            raise ValueError(f"{path[:100]} has a text of {len(value)} characters, or one with a NUL")
+    elif isinstance(value, Mapping):
+        for key, each in value.items():
+            _check_texts(key, path)
+            _check_texts(each, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for each in value:
+            _check_texts(each, path)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
-import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from benchmark.judging import AGREEMENT
 from benchmark.metrics.calibration import cohen_kappa
 from benchmark.metrics.metric import info
 from benchmark.metrics.registry import METRICS, metric_of
+from benchmark.names import slug
 from benchmark.observations import OBSERVATIONS
 from benchmark.plan import Cell, Job, Plan
 from benchmark.probing import FILE as PROBED
@@ -44,8 +44,12 @@ from benchmark.records import (
     write_records,
     write_text,
 )
+from benchmark.run_folder import command_of
 from benchmark.scoring import FLOORS, JUDGED, SCORES, video_file
+from benchmark.tracking import CONNECT, ONLINE
 from benchmark.training.stage_cache import StageFolder, digest_of, file_digest
+from models.files import copy_file
+from models.locks import folder_lock, say_on_stderr
 
 PACKAGES = (
     "torch",
@@ -84,17 +88,9 @@ def cell_records(plan: Plan, cell: Cell, scores: Mapping[str, Any]) -> list[Reco
     ]
 
 
-@contextmanager
-def writing(directory: Path) -> Iterator[None]:
+def writing(directory: Path, say: Callable[[str], None] = say_on_stderr) -> AbstractContextManager[None]:
     """Hold a run's folder: two processes that end together would write its report over each other's."""
-    directory.mkdir(parents=True, exist_ok=True)
-    # The folder itself is locked, so that a run that has nothing to do changes no file.
-    held = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(held)
+    return folder_lock(directory, f"the results in {directory}", say=say)
 
 
 def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> None:
@@ -114,6 +110,7 @@ def write_results(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> 
     notes += _warp_notes(settings, plan)
     judged = _judged_truth(settings, plan)
     notes += judged.get("notes", [])
+    notes += plan.study.missing_judges
     judges = _judges(judged, counts)
     directory = settings.run_directory
     write_probes(directory / PROBES, probe_records(settings, plan, failed))
@@ -297,7 +294,7 @@ def _floors(settings: Settings, plan: Plan) -> tuple[dict[str, dict[str, Floor]]
 def _provenance(settings: Settings, plan: Plan) -> dict[str, Any]:
     study, split = plan.study, plan.study.split
     return {
-        "command": " ".join(["python -m benchmark.run", f"suite={settings.suite}", *_others(settings)]),
+        "command": command_of(settings),
         "corpus identity": study.corpus_id,
         "subject": split.subject,
         "split": {
@@ -308,7 +305,8 @@ def _provenance(settings: Settings, plan: Plan) -> dict[str, Any]:
             "items": len(study.items),
         },
         "test sentences": sorted({clip.sentence for clip in split.test}),
-        "numerics": plan.numerics,
+        **({"left out": dict(study.config.left_out)} if study.config.left_out else {}),
+        "numerics": {"digest": plan.numerics.digest, **plan.numerics.facts},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "commit": _commit(),
@@ -324,11 +322,6 @@ def _provenance(settings: Settings, plan: Plan) -> dict[str, Any]:
 
 def _held_out(split: Split) -> str:
     return "validation sentences" if split.validation_by_sentence else "other takes of a training sentence"
-
-
-def _others(settings: Settings) -> list[str]:
-    # A root is a place on one machine, not a part of what was done.
-    return [t for t in settings.overrides if not t.startswith("suite=") and not t.startswith("data.root")]
 
 
 def _version(package: str) -> str:
@@ -366,7 +359,7 @@ def _media(settings: Settings, plan: Plan, failed: Mapping[str, str]) -> dict[st
         for item in plan.study.items:
             video = folder.path / video_file(item)
             if video.is_file():
-                place = Path("media") / folder.path.name / f"{item.id}.mp4"
+                place = Path("media") / folder.path.name / f"{slug(item.id)}.mp4"
                 _lend(video, settings.run_directory / place)
                 media.setdefault(item.id, {})[name] = place.as_posix()
 
@@ -385,12 +378,7 @@ def _lend(video: Path, place: Path) -> None:
     try:
         os.link(video, place)
     except OSError:
-        copy = place.with_name(f".{place.name}.tmp")
-        try:
-            shutil.copyfile(video, copy)
-            copy.replace(place)
-        finally:
-            copy.unlink(missing_ok=True)
+        copy_file(video, place)
 
 
 # Mirror
@@ -398,7 +386,8 @@ def _lend(video: Path, place: Path) -> None:
 
 def mirror_jobs(settings: Settings, plan: Plan) -> dict[str, Job]:
     """One per cell that the tracker has not seen with these scores; none where tracking is off."""
-    if settings.tracking["mode"] == "disabled":
+    mode = settings.tracking["mode"]
+    if mode == "disabled":
         return {}
     jobs: dict[str, Job] = {}
     for cell in plan.cells:
@@ -407,6 +396,7 @@ def mirror_jobs(settings: Settings, plan: Plan) -> dict[str, Job]:
             continue
         key = f"mirror-{cell.run_id}-{cell.seed}"
         payload = {
+            "mode": mode,
             "marker": marker.name,
             "run_id": f"{cell.run_id}-{cell.seed}",
             "name": cell.name,
@@ -419,6 +409,10 @@ def mirror_jobs(settings: Settings, plan: Plan) -> dict[str, Job]:
             "scores": f"score-{cell.stages['score']}",
         }
         jobs[f"{key}"] = Job(key, "mirror", "mirror", needs=(cell.score,), payload=payload)
+    if jobs and mode == ONLINE:
+        # Asked once for all cells, which wait for the answer.
+        jobs = {k: replace(job, needs=(*job.needs, CONNECT)) for k, job in jobs.items()}
+        jobs[CONNECT] = Job(CONNECT, "mirror", "mirror", payload={"mode": mode})
     return jobs
 
 

@@ -6,7 +6,7 @@ Running again is resuming: what is there is not computed again.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from benchmark.workers import one_thread
 
@@ -53,60 +53,41 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
     import benchmark.execute
     import benchmark.results  # noqa: F401
     from benchmark.config import load
+    from benchmark.signals import run_interruptible
 
-    return guarded(lambda: _run(load(arguments, search_path)))
-
-
-def guarded(work: Callable[[], int]) -> int:
-    """The exit code of work that signals may interrupt; what a user can act on is said in one line."""
-    from benchmark.errors import Interrupted
-    from benchmark.signals import exit_code, signals_interrupt, tell_stopped
-
-    with signals_interrupt():
-        try:
-            return _explained(work)
-        except Interrupted as stop:
-            tell_stopped(stop)
-            return exit_code(stop.signum)
-
-
-def _explained(work: Callable[[], int]) -> int:
-    from benchmark.errors import is_storage_fault, one_line
-    from benchmark.records import RecordsError
-    from models.errors import STORAGE, USAGE, UserError
-
-    try:
-        return work()
-    except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return error.exit_code
-    except RecordsError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return USAGE
-    except Exception as error:
-        if not is_storage_fault(error):
-            raise
-        print(f"error: storage fault: {one_line(error)}", file=sys.stderr)
-        return STORAGE
+    return run_interruptible(lambda: _run(load(arguments, search_path)))
 
 
 def _run(settings) -> int:
     from benchmark.execute import do_jobs, failed_cells, unobserved
     from benchmark.plan import make_plan, needed_jobs
+    from benchmark.preparation import inspected_study, settled_plan
     from benchmark.results import mirror_jobs, report, summary, write_results, writing
-    from benchmark.study import Study, StudyConfig
+    from benchmark.run_folder import claim
+    from benchmark.training.stage_cache import discard_finished_work
     from models.errors import storage_faults
 
-    study = Study(StudyConfig.of(settings))
-    plan = make_plan(settings, study)
+    def planned(study):
+        plan = make_plan(settings, study)
+        # Not before: a configuration that is refused leaves no folder behind.
+        if settings.dry_run:
+            claim(settings, study)
+        else:
+            with storage_faults(f"beginning work in {settings.out}"), writing(settings.run_directory):
+                claim(settings, study)
+        return plan
+
+    plan = settled_plan(settings, inspected_study(settings), planned)
     stages = settings.out / "stages"
     jobs = needed_jobs(plan, stages, observing=True)
     if settings.dry_run:
         print(_dry_run(settings, plan, jobs))
         return 0
+    for note in plan.study.data_notes if jobs else ():
+        print(f"note: {note}", file=sys.stderr)
     mirrors = mirror_jobs(settings, plan)
-    with storage_faults(f"beginning work in {settings.out}"):
-        (settings.out / "stages").mkdir(parents=True, exist_ok=True)
+    begin_work(settings, jobs, mirrors)
+    discard_finished_work(stages)
     outcome = do_jobs(settings, plan, jobs, mirrors)
     failed = failed_cells(plan, outcome)
     with storage_faults(f"writing results to {settings.run_directory}"), writing(settings.run_directory):
@@ -118,7 +99,26 @@ def _run(settings) -> int:
     return 3 if failed else 0
 
 
+def begin_work(settings, jobs, mirrors=()) -> None:
+    """Make the folder of the stages, and refuse places that cannot be written before anything is computed.
+
+    Raises:
+        StorageError: naming the key of the configuration.
+    """
+    from models.errors import storage_faults
+    from models.files import check_output_folder
+
+    with storage_faults(f"beginning work in {settings.out}"):
+        (settings.out / "stages").mkdir(parents=True, exist_ok=True)
+    if jobs or mirrors:
+        check_output_folder(settings.out / "stages", "out")
+        check_output_folder(settings.run_directory, "out")
+    if any(job.kind == "prepare" for job in jobs):
+        check_output_folder(settings.cache, "cache")
+
+
 def _dry_run(settings, plan, jobs) -> str:
+    from benchmark.preparation import unprepared
     from benchmark.progress import Estimates, duration
     from benchmark.training.stage_cache import past_seconds
 
@@ -151,6 +151,11 @@ def _dry_run(settings, plan, jobs) -> str:
         f"{len(jobs)} jobs to do with {settings.workers} workers: about {duration(total)}"
         + (f" (never timed here, guessed: {', '.join(sorted(unknown))})" if unknown else "")
     )
+    if waiting := unprepared(plan):
+        lines.append(
+            f"{waiting} clips are not prepared yet: whether each shows a face and decodes to its end is "
+            "known then, before anything is trained"
+        )
     return "\n".join([*lines, *plan.notes])
 
 

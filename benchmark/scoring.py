@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.data.items import Item, truth_of
+from benchmark.data.recordings import recording_notes
 from benchmark.floors import other_real_clips, real_floors
 from benchmark.judging import Verdicts, asked_emotion, load_judges, truth_tables, verdict_tables, verdicts_in
 from benchmark.lossless import load_frames
@@ -21,6 +22,7 @@ from benchmark.metrics.extractors import FrameExtractor, extractor
 from benchmark.metrics.frechet import TooFewVectorsError
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import frame_features, score_clip, score_set, set_protocols
+from benchmark.names import slug
 from benchmark.records import WHOLE_SET, write_text
 from benchmark.study import Study
 from models.artefacts import load_arrays, save_arrays
@@ -40,12 +42,12 @@ Progress = Callable[[int, int], None]
 
 
 def frames_file(folder: Path, item: Item) -> Path:
-    return folder / "frames" / f"{item.id}.mkv"
+    return folder / "frames" / f"{slug(item.id)}.mkv"
 
 
 def video_file(item: Item) -> str:
     """Where a prediction's or truth's video lies in its stage's folder."""
-    return f"media/{item.id}.mp4"
+    return f"media/{slug(item.id)}.mp4"
 
 
 def load_prediction(folder: Path, landmarks: Mapping[str, np.ndarray], item: Item) -> Prediction:
@@ -55,14 +57,8 @@ def load_prediction(folder: Path, landmarks: Mapping[str, np.ndarray], item: Ite
 
 
 def _extractors(study: Study) -> dict[str, FrameExtractor]:
-    metrics = study.config.metrics
-    if not any(item.truth.filmed for item in study.items):
-        return {}
-    names = list(metrics["extractors"])
-    weights = metrics["inception_weights"]
-    if weights is not None and "inception" not in names:
-        names.append("inception")
-    return {name: extractor(name, inception_weights=weights) for name in names}
+    weights = study.config.metrics["inception_weights"]
+    return {name: extractor(name, inception_weights=weights) for name in study.extractors}
 
 
 def _redetector(study: Study) -> FaceMesh | None:
@@ -72,7 +68,7 @@ def _redetector(study: Study) -> FaceMesh | None:
 
 def _detected(detector: FaceMesh, frames: np.ndarray) -> np.ndarray:
     """(frames, 68, 2) float32 in pixels of the 256 crop."""
-    return detector(frames) * np.float32(CROP_SIZE / frames.shape[2])
+    return detector.find(frames).landmarks * np.float32(CROP_SIZE / frames.shape[2])
 
 
 def score_truth(study: Study, folder: Path, judge_folder: Path | None, progress: Progress) -> None:
@@ -118,7 +114,10 @@ def _features(
 def _write_floors(
     study: Study, folder: Path, features: Mapping[str, np.ndarray], extractors: Mapping[str, FrameExtractor]
 ) -> None:
-    """Real against real: the truths of each condition and the subject's other filmed clips."""
+    """Write what real clips score against real clips, and the notes on the recordings.
+
+    The real clips are the truths of each condition and the subject's other filmed clips.
+    """
     metrics = study.config.metrics
     filmed = {c: [i for i in study.items if i.condition == c and i.truth.filmed] for c in _conditions(study)}
     names = set(set_protocols(extractors).values())
@@ -131,13 +130,23 @@ def _write_floors(
         if items and extractors
     }
     others = other_real_clips((*study.split.train, *study.split.validation), study.items) if truths else []
+    speakers = {
+        condition: [
+            *({item.truth.id: item.truth.speaker for item in filmed[condition]}.values()),
+            *(clip.speaker for clip in others),
+        ]
+        for condition in truths
+    }
     floors, notes = real_floors(
         truths,
         [frame_features(np.asarray(c.frames), extractors, every=metrics["feature_every"]) for c in others],
         extractors,
         allow_biased=metrics["allow_biased"],
+        speakers=speakers,
     )
     told = {p: {c: asdict(floor) for c, floor in found.items()} for p, found in floors.items()}
+    learned = (*study.split.train, *study.split.validation)
+    notes += recording_notes([*(item.truth for item in study.items), *learned])
     content = {"floors": told, "notes": notes}
     write_text(folder / FLOORS, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from benchmark.errors import INTERRUPTED, Interrupted
+from models.command import flushed, run_command
+
+RESUMED = "the same command goes on from here"
 
 
 @contextmanager
@@ -29,8 +32,22 @@ def signals_interrupt() -> Iterator[None]:
             signal.signal(each, handler)
 
 
-def tell_stopped(stop: Interrupted) -> None:
-    print(f"stopped by {stop}; the same command goes on from here", file=sys.stderr, flush=True)
+def run_interruptible(work: Callable[[], int], then: str = RESUMED) -> int:
+    """Return the exit code of work that signals may interrupt, as `run_command` does.
+
+    Args:
+        then: what an interruption has left, as stderr says it.
+    """
+    with signals_interrupt():
+        try:
+            return run_command(work)
+        except Interrupted as stop:
+            tell_stopped(stop, then)
+            return exit_code(stop.signum)
+
+
+def tell_stopped(stop: Interrupted, then: str = RESUMED) -> None:
+    print(f"stopped by {stop}; {then}", file=sys.stderr, flush=True)
 
 
 def exit_code(signum: int) -> int:
@@ -50,13 +67,7 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
 
     for each in INTERRUPTED:
         signal.signal(each, leave)
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Whoever reads the output has seen enough, as `head` does; what is left goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + signal.SIGPIPE
+    code = flushed(main)
     for each in INTERRUPTED:
         signal.signal(each, signal.SIG_IGN)
     sys.exit(code)

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from benchmark.arguments import check_arguments
 from benchmark.config import Settings, instantiate
 from benchmark.data.corpus import Corpus, CorpusError, Split, split_corpus
 from benchmark.data.items import Item, build_items, clips_to_prepare, film
+from benchmark.data.parametric import Parametric
+from benchmark.data.recordings import Recordings
+from benchmark.data.synthetic.readings import readings_identity
 from benchmark.data.views import SubjectData
 from benchmark.data.warped import prepare_warped
 from benchmark.errors import ConfigError
 from benchmark.probing import probe_clips
-from benchmark.training.stage_cache import digest_of
-from models.types import Clip
+from benchmark.training.stage_cache import digest_of, file_digest
+from models.arguments import check_arguments
+from models.method import Stage
+from models.preprocess.facemesh import FaceMesh
+from models.types import LABELS, Clip
+
+READS: Mapping[str, tuple[str, ...]] = {
+    "judge": ("speaker", "sentence", "emotion"),
+    "predict": ("speaker", "emotion", "intensity", "frames"),
+    "truth": ("speaker", "sentence", "emotion", "intensity", "frames"),
+    "score": ("emotion", "frames"),
+    "probe": ("speaker", "sentence", "emotion", "intensity"),
+}
+"""Labels that the harness's own jobs read of clips; stages of methods have `models.method.Stage.reads`.
+
+Of its items, `predict` reads what a `models.types.Request` holds; its predictor may read all training data.
+Records and manifests are written from the labels themselves, in every run.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,6 +53,10 @@ class StudyConfig:
     pretraining: Mapping[str, Any] | None = None
     """The corpus that content encoders are pre-trained on, if there is one."""
     probes: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Reason by recording, for those that cannot be used and are no part of the study."""
+    notes: tuple[str, ...] = ()
+    """What inspecting the recordings has shown, in sentences."""
 
     @classmethod
     def of(cls, settings: Settings) -> StudyConfig:
@@ -58,17 +81,22 @@ class Study:
 
     @cached_property
     def corpus(self) -> Corpus:
-        corpus = instantiate(self.config.data, "data")
-        if self.config.face.get("_target_"):
-            corpus = instantiate(self.config.face, "face", corpus=corpus)
-        if not isinstance(corpus, Corpus):
-            raise ConfigError(f"data._target_: {type(corpus).__name__} is not a corpus")
+        without = {"left_out": tuple(self.config.left_out)} if self.config.left_out else {}
+        corpus = instantiate(self.config.data, "data", Corpus, **without)
+        if self.config.face:
+            corpus = instantiate(self.config.face, "face", Corpus, corpus=corpus)
         if not corpus.has_landmarks:
             raise CorpusError(
                 f"{corpus.name} is speech without faces: expected video, or phone times to move a face with; "
                 "add face=parametric (data=emodb and data=ravdess) or choose another corpus"
             )
         return corpus
+
+    @property
+    def recordings(self) -> Recordings | None:
+        """The recorded corpus that the study is about, under a parametric face or not; None if generated."""
+        corpus = self.corpus.speech if isinstance(self.corpus, Parametric) else self.corpus
+        return corpus if isinstance(corpus, Recordings) else None
 
     @property
     def filmed(self) -> bool:
@@ -78,9 +106,26 @@ class Study:
     @cached_property
     def split(self) -> Split:
         whole = _called("split", split_corpus, self.corpus, **self.config.split)
+        whole = replace(whole, notes=(*self._left_out_notes(), *self.config.notes, *whole.notes))
         if not self.filmed:
             return whole
         return _called("film", film, whole, **self.config.film)
+
+    @property
+    def data_notes(self) -> tuple[str, ...]:
+        """What is wrong with the recordings or their labels, in sentences."""
+        return (*self._left_out_notes(), *self.config.notes, *self.corpus.notes)
+
+    def _left_out_notes(self) -> list[str]:
+        reasons = self.config.left_out
+        if not reasons:
+            return []
+        one = len(reasons) == 1
+        listed = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
+        return [
+            f"{len(reasons)} recording{' is' if one else 's are'} left out (data.unusable=skip), as "
+            f"{'it' if one else 'they'} cannot be used: {listed}."
+        ]
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
@@ -95,10 +140,7 @@ class Study:
         """The corpus that content encoders are pre-trained on."""
         if self.config.pretraining is None:
             return None
-        corpus = instantiate(self.config.pretraining, "pretraining.corpus")
-        if not isinstance(corpus, Corpus):
-            raise ConfigError(f"pretraining.corpus._target_: {type(corpus).__name__} is not a corpus")
-        return corpus
+        return instantiate(self.config.pretraining, "pretraining.corpus", Corpus)
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
@@ -113,6 +155,14 @@ class Study:
         if not self.config.probes:
             return ()
         return probe_clips(self.corpus, self.split, **self.config.probes)
+
+    def clip_in(self, directory: Path) -> str | None:
+        """Return the id of the one of `clips` that is prepared in a folder; None if none of them is."""
+        return self._by_directory.get(directory)
+
+    @cached_property
+    def _by_directory(self) -> dict[Path, str]:
+        return {clip.directory: clip.id for clip in self.clips}
 
     def prepare(self, clip: Clip) -> None:
         """Make the folder of one of `clips`; a warped truth's after those that it is made of.
@@ -144,17 +194,77 @@ class Study:
         """Whether a sync judge has others to train on, and is wanted."""
         return bool(self.split.judge_train) and self.config.metrics["sync_steps"] > 0
 
+    @property
+    def missing_judges(self) -> tuple[str, ...]:
+        """Say why columns of judges are missing, in sentences; a corpus without emotions says so itself."""
+        emotions = self.data.emotions
+        shown = {clip.emotion for clip in self.split.judge_train}
+        unseen = [emotion for emotion in emotions if emotion not in shown]
+        reasons = []
+        if emotions and not self.judged:
+            if len(emotions) == 1:
+                reason = f"{', '.join(emotions)} is the only emotion"
+            elif not any(clip.emotion == "neutral" for clip in self.split.train):
+                reason = "no neutral clip of the subject is trained on"
+            elif not shown:
+                reason = "there are no clips of other speakers to train a judge on"
+            else:
+                reason = f"the other speakers' clips show no {', '.join(unseen)}"
+            reasons.append(f"Emotion accuracy is not judged: {reason}.")
+        if not self.listens:
+            steps = self.config.metrics["sync_steps"]
+            why = (
+                "there are no clips of other speakers to train a judge on"
+                if steps
+                else "metrics.sync_steps=0"
+            )
+            reasons.append(f"Synchrony is not judged: {why}.")
+        return tuple(reasons)
+
     # Identities: what a stage's bits depend on
 
     @cached_property
     def corpus_id(self) -> str:
         return self.corpus.identity()
 
+    def clips_identity(self, clips: Iterable[Clip], reads: Iterable[str]) -> list[dict[str, Any]]:
+        """Return what tells clips from others, as plain JSON: for each its id and what is read of it.
+
+        Args:
+            reads: names of labels; "frames" stands for whether the study uses the clip's frames.
+        """
+        labels = [name for name in LABELS if name in reads]
+        filmed = "frames" in reads
+        return [
+            {
+                "id": clip.id,
+                "made of": self.corpus.clip_identity(clip),
+                **{name: getattr(clip, name) for name in labels},
+                **({"filmed": clip.filmed} if filmed else {}),
+            }
+            for clip in clips
+        ]
+
+    def training_identity(self, reads: Iterable[str]) -> str:
+        """Return the identity of parts of the training data, named as in `models.method.Stage.reads`."""
+        reads = frozenset(reads)
+        seen: dict[str, Any] = {"corpus": self.corpus_id}
+        for name in ("train", "validation"):
+            seen[name] = self.clips_identity(getattr(self.split, name), reads)
+        if "emotion" in reads:
+            seen["emotions"] = list(self.data.emotions)
+        if "heads" in reads:
+            seen["heads"] = self.corpus.heads_identity()
+        if "transcribed" in reads:
+            seen["transcribed"] = readings_identity()
+        if "pretraining" in reads:
+            seen["pretraining"] = self.pretraining_id
+        return digest_of(seen)
+
     @cached_property
     def training_id(self) -> str:
-        split = self.split
-        parts = {name: [[c.id, c.filmed] for c in getattr(split, name)] for name in ("train", "validation")}
-        return digest_of({"corpus": self.corpus_id, "emotions": list(self.data.emotions), **parts})
+        """The identity of all training data but the corpus for pre-training."""
+        return self.training_identity(Stage.reads)
 
     @cached_property
     def pretraining_id(self) -> str:
@@ -163,29 +273,97 @@ class Study:
                 "this method pre-trains on a corpus of its own, and none is configured: put pretraining=lrw "
                 "on the command line"
             )
-        return self.pretraining.identity()
+        clips = [
+            [clip.id, self.pretraining.clip_identity(clip), clip.labels()]
+            for clip in self.pretraining.clips()
+        ]
+        return digest_of([self.pretraining.identity(), clips])
 
     @cached_property
     def judge_id(self) -> str:
-        clips = [c.id for c in (*self.split.judge_train, *self.split.train)]
-        return digest_of({"corpus": self.corpus_id, "emotions": list(self.data.emotions), "clips": clips})
+        """The identity of what the judges learn from, and of the subject's neutral face."""
+        split = self.split
+        parts = {
+            name: self.clips_identity(clips, READS["judge"])
+            for name, clips in (("others", split.judge_train), ("subject", split.train))
+        }
+        return digest_of({"corpus": self.corpus_id, "emotions": list(self.data.emotions), **parts})
 
     @cached_property
     def probe_id(self) -> str:
-        clips = [[clip.id for clip in part] for part in (self.probe_clips, self.split.test)]
-        return digest_of({"corpus": self.corpus_id, "clips": clips, "probes": dict(self.config.probes)})
+        """The identity of the clips whose embeddings are probed."""
+        parts = {
+            name: self.clips_identity(clips, READS["probe"])
+            for name, clips in (("spread", self.probe_clips), ("test", self.split.test))
+        }
+        return digest_of({"corpus": self.corpus_id, "probes": dict(self.config.probes), **parts})
 
-    @cached_property
-    def items_id(self) -> str:
+    def items_identity(self, reads: Iterable[str]) -> str:
+        """Return the identity of the test items, with these labels of their clips."""
+        reads = frozenset(reads)
         asked = [
-            [i.id, i.audio.id, i.emotion.id, i.target.id, i.target.filmed, i.truth.id, i.truth.filmed]
-            for i in self.items
+            {
+                "id": item.id,
+                "condition": item.condition,
+                "warped": item.warped,
+                "clips": self.clips_identity((item.audio, item.emotion, item.target, item.truth), reads),
+            }
+            for item in self.items
         ]
         return digest_of({"corpus": self.corpus_id, "items": asked})
 
+    @cached_property
+    def items_id(self) -> str:
+        """The identity of the test items with all labels of their clips."""
+        return self.items_identity((*LABELS, "frames"))
+
+    @cached_property
+    def _films_truths(self) -> bool:
+        return any(item.truth.filmed for item in self.items)
+
+    @cached_property
+    def extractors(self) -> tuple[str, ...]:
+        """Names of the networks whose features of frames are scored; none where no frames are."""
+        if not self._films_truths:
+            return ()
+        metrics = self.config.metrics
+        inception = ("inception",) if metrics["inception_weights"] is not None else ()
+        return tuple(dict.fromkeys((*metrics["extractors"], *inception)))
+
+    def weights(self) -> dict[str, Path]:
+        """Return the file with the weights of each of `extractors`.
+
+        Raises:
+            ExtractorError: a file is missing.
+        """
+        from benchmark.metrics.extractors import weights_files
+
+        return weights_files(self.extractors, self.config.metrics["inception_weights"])
+
+    @cached_property
+    def metrics_config(self) -> dict[str, Any]:
+        """The keys of `metrics`, with what files and detectors hold in place of their paths and names.
+
+        Raises:
+            InputError: files of the detector that is asked for are missing.
+        """
+        from benchmark.metrics.extractors import ExtractorError
+
+        metrics = dict(self.config.metrics)
+        del metrics["inception_weights"]
+        try:
+            metrics["weights"] = {name: file_digest(path) for name, path in self.weights().items()}
+        except ExtractorError:
+            # Whoever computes with them fails and says so; nothing is kept under this identity.
+            metrics["weights"] = None
+        if metrics["redetect"] == "facemesh" and self._films_truths:
+            metrics["redetect"] = FaceMesh().identity()
+        return metrics
+
 
 def _called(key: str, function: Any, *args: Any, **kwargs: Any) -> Any:
-    check_arguments(function, kwargs, key)
+    positional = list(inspect.signature(function).parameters)[: len(args)]
+    check_arguments(function, kwargs, key, supplied=positional)
     for name, value in kwargs.items():
         if isinstance(value, int) and value < 0:
             raise ConfigError(f"{key}.{name}: expected 0 or more, got {value}")
@@ -193,21 +371,3 @@ def _called(key: str, function: Any, *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
     except TypeError as error:
         raise ConfigError(f"{key}: {error}") from error
-
-
-def numerics_fingerprint(device: str) -> str:
-    """Whatever decides the bits of floating-point results, in words: equal words, equal bits."""
-    import numpy as np
-    import torch
-
-    parts = [
-        f"torch {torch.__version__}",
-        f"numpy {np.__version__}",
-        f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}",
-        "1 thread",
-        f"mkldnn {torch.backends.mkldnn.is_available()}",
-        device,
-    ]
-    if device.startswith("cuda"):
-        parts.append(torch.cuda.get_device_name(device))
-    return ", ".join(parts)

@@ -1,7 +1,8 @@
 """Weights & Biases as a mirror of what is already on disk: it may be slow, absent or broken.
 
 Each finished cell becomes one run: the curves of its stages, then its mean scores. Runs in a worker process
-with a time limit; whatever goes wrong is one warning. The mode is always set in code, so nothing prompts.
+with a time limit. A server that is not reached costs that time once: `benchmark.execute` then lets all cells
+be written to disk instead, for `wandb sync`. The mode is always set in code, so nothing prompts.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Mapping
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +24,86 @@ from benchmark.records import WHOLE_SET, write_text
 from benchmark.scoring import SCORES
 from benchmark.workers import WorkerSetup
 from models.errors import UserError
+from models.locks import locked
 
 
 class TrackingError(UserError):
     """The mirror could not be written; results are not touched by that."""
 
 
+class TrackingTimeout(TrackingError):
+    """It took too long: a thread of this process still waits, so nothing else should be done in it."""
+
+
+ONLINE, OFFLINE = "online", "offline"
+CONNECT = "mirror-connect"
+"""Key of the job that asks whether the server answers."""
+CONNECT_SECONDS = 10.0
+SERVER = "https://api.wandb.ai"
+
+
+def connect(setup: WorkerSetup) -> None:
+    """Ask the server for anything at all.
+
+    Raises:
+        TrackingError: it gave no answer in time.
+    """
+    address = os.environ.get("WANDB_BASE_URL") or SERVER
+    seconds = min(CONNECT_SECONDS, float(setup.tracking["timeout"]))
+
+    def attempt() -> None:
+        try:
+            urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=seconds).close()
+        except urllib.error.HTTPError:
+            return  # an answer
+
+    try:
+        _limited(attempt, seconds)
+    except TrackingTimeout as error:
+        name = urllib.parse.urlsplit(address).hostname
+        raise TrackingTimeout(f"{name} gave no answer in {seconds:g} s") from error
+
+
+def _limited(attempt: Callable[[], None], seconds: float) -> None:
+    """Call a function that may never return.
+
+    Raises:
+        TrackingTimeout: it has not returned in time.
+        TrackingError: whatever it raised.
+    """
+    failure: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            attempt()
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TrackingTimeout(f"it took more than {seconds:g} s")
+    if failure:
+        raise TrackingError(one_line(failure[0])) from failure[0]
+
+
 def mirror(job: Job, setup: WorkerSetup, around: Surroundings) -> None:
-    """Write one cell's run, and the mark that says so.
+    """Write one cell's run, and the mark that says so; nothing if another process has.
 
     Raises:
         TrackingError: anything at all went wrong, or it took too long.
     """
-    failure: list[BaseException] = []
-
-    def attempt() -> None:
-        try:
-            _write(job.payload, setup, around.stages)
-        except BaseException as error:
-            failure.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(float(setup.tracking["timeout"]))
-    if thread.is_alive():
-        raise TrackingError(f"W&B took more than {setup.tracking['timeout']} s for {job.payload['name']}")
-    if failure:
-        raise TrackingError(f"W&B: {one_line(failure[0])}") from failure[0]
-    write_text(setup.run_directory / "wandb" / "mirrored" / job.payload["marker"], "")
+    marks = setup.run_directory / "wandb" / "mirrored"
+    mark = marks / job.payload["marker"]
+    marks.mkdir(parents=True, exist_ok=True)
+    lock = marks / f".{mark.name}.lock"
+    what = f"the W&B run of {job.payload['name']}"
+    with locked(lock, what, say=around.say, wait=around.check, remove=True):
+        if mark.exists():
+            return
+        _limited(lambda: _write(job.payload, setup, around.stages), float(setup.tracking["timeout"]))
+        write_text(mark, "")
 
 
 def _write(payload: Mapping[str, Any], setup: WorkerSetup, stages: Path) -> None:
@@ -65,7 +121,7 @@ def _write(payload: Mapping[str, Any], setup: WorkerSetup, stages: Path) -> None
     import wandb
 
     settings = wandb.Settings(
-        mode=setup.tracking["mode"],
+        mode=payload["mode"],
         silent=True,
         console="off",
         disable_code=True,

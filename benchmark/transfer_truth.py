@@ -14,6 +14,7 @@ in time; `linear` stretches one recording onto the other.
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from benchmark.metrics.registry import METRICS
 from benchmark.metrics.scorer import score_clip
 from models.audio.aligners import LinearAligner
 from models.audio.framing import FRAMES_PER_SECOND
+from models.command import run_command
+from models.errors import ConfigError
 from models.types import Clip, Prediction
 
 USAGE = __doc__
@@ -179,28 +182,25 @@ def table(found: dict[str, Measured], sentences: Sequence[str]) -> Iterator[str]
 
 
 def main(arguments: Sequence[str]) -> int:
-    from benchmark.config import load
-    from benchmark.study import Study, StudyConfig
-    from models.errors import UserError
-
+    """Print the errors of warped truths; the exit code says how it went."""
     if {"-h", "--help"} & set(arguments):
         print(USAGE)
         return 0
+    return run_command(lambda: _measure(arguments))
+
+
+def _measure(arguments: Sequence[str]) -> int:
+    from benchmark.config import load
+    from benchmark.preparation import inspected_study
+
     counts = [a.split("=", 1)[1] for a in arguments if a.startswith("pairs=")]
-    try:
-        count = int(counts[-1]) if counts else 48
-        if count < 2:
-            raise ValueError
-    except ValueError:
-        print(f"error: pairs: expected a whole number from 2 up, got {counts[-1]!r}", file=sys.stderr)
-        return 2
-    try:
-        settings = load([a for a in arguments if not a.startswith("pairs=")])
-        corpus = Study(StudyConfig.of(settings)).corpus
-        print("\n".join(_report(corpus, count)))
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
+    count = counts[-1] if counts else "48"
+    if not re.fullmatch(r"[0-9]{1,9}", count) or int(count) < 2:
+        raise ConfigError(f"pairs: expected a whole number from 2 up, got {count!r}")
+    settings = load([a for a in arguments if not a.startswith("pairs=")])
+    corpus = inspected_study(settings).corpus
+    if not settings.dry_run:
+        print("\n".join(_report(corpus, int(count))))
     return 0
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from tokenize import TokenError
+from zipfile import BadZipFile
 
 import numpy as np
 from safetensors import SafetensorError
@@ -12,8 +15,25 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from models.errors import UserError
 
-class ArtefactError(Exception):
+ARRAY_FILE_ERRORS = (
+    OSError,
+    ValueError,
+    EOFError,
+    SyntaxError,
+    TokenError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
+    NotImplementedError,
+    BadZipFile,
+    zlib.error,
+)
+"""What NumPy raises on damaged `.npy` and `.npz` files: their headers are Python, their archives ZIP."""
+
+
+class ArtefactError(UserError):
     """A stage's file that is missing, damaged, or not what its reader expects."""
 
 

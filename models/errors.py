@@ -5,26 +5,49 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 DONE, USAGE, FAILED, STORAGE = 0, 2, 3, 4
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+STORAGE_ERRNOS = NO_SPACE | frozenset(
+    {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EFBIG}
+)
+LONGEST_LINE = 300
+"""Characters of a reason in a table or a manifest."""
 
 
 class UserError(Exception):
     """Something the user can act on: what was expected, what came, what to do."""
 
     exit_code = USAGE
+    problems: tuple[str, ...] = ()
+    """Several things that are wrong at once, each shown on a line of its own below the message."""
 
 
 class InputError(UserError):
     """A file or a request that cannot be used as asked."""
 
 
+class ConfigError(UserError):
+    """A command line or configuration that cannot be run."""
+
+
 class StorageError(UserError):
     """Something could not be written or read; what was there before is as it was."""
 
     exit_code = STORAGE
+
+
+class DamagedFile(StorageError):
+    """A file of ours that is missing or is not what was written."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"{path} {reason}; run the same command again to make it again")
+        self.path, self.reason = path, reason
+
+    def __reduce__(self) -> tuple[type[DamagedFile], tuple[Path, str]]:
+        return DamagedFile, (self.path, self.reason)
 
 
 class StageError(UserError):
@@ -60,3 +83,28 @@ def storage_faults(doing: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise storage_error(error, doing) from error
+
+
+def is_storage_fault(error: BaseException) -> bool:
+    """Whether an error, or what caused it, is the disk's and not the stage's."""
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        if isinstance(link, StorageError) or (isinstance(link, OSError) and link.errno in STORAGE_ERRNOS):
+            return True
+        link = link.__cause__ or link.__context__
+    return False
+
+
+def printable(text: str) -> str:
+    """Return a text on one line; what has no glyph is escaped, as it may steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+
+
+def one_line(error: BaseException, longest: int = LONGEST_LINE) -> str:
+    """Return type and message in one line of at most `longest` printable characters."""
+    text = printable(str(error))
+    name = type(error).__name__
+    line = text if isinstance(error, UserError) and text else f"{name}: {text}" if text else name
+    return line if len(line) <= longest else line[: longest - 3] + "..."

@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.types import Clip, Prediction, Request, Transcribed
+from models.targets import configurable
+from models.types import LABELS, Clip, Prediction, Request, Transcribed
 
 
 class TrainingData(Protocol):
@@ -131,6 +132,11 @@ class StageRun(Protocol):
         ...
 
 
+READABLE = (*LABELS, "frames", "heads", "transcribed", "pretraining")
+"""What a stage may read of its training data besides clips' ids, sounds and landmarks."""
+
+
+@configurable
 class Stage(ABC):
     """One step of a method. Constructed from its YAML subtree with keyword-only arguments."""
 
@@ -140,8 +146,12 @@ class Stage(ABC):
     """Names of the stages of the same method whose folders this one reads."""
     seeded: bool = True
     """False for a stage that draws nothing at random: it is then shared by all seeds."""
-    reads_pretraining: bool = False
-    """True for a stage that reads `TrainingData.pretraining`: its identity then holds those clips'."""
+    reads: tuple[str, ...] = (*LABELS, "frames", "heads", "transcribed")
+    """What the stage reads of `TrainingData` besides clips' ids, sounds and landmarks, some of `READABLE`.
+
+    Its identity holds these parts and no other, and reading another one raises a StageError. "emotion" stands
+    for `TrainingData.emotions` too. The default is all but the corpus for pre-training.
+    """
     own_seed: int | None = None
     """A seed in place of the study's, for a stage that draws at random and is yet shared by all seeds."""
 
@@ -161,6 +171,7 @@ Embedder = Callable[[Clip], Mapping[str, np.ndarray]]
 what should hold what is said, "emotion" what should hold how it is felt. It reads the clip's sound alone."""
 
 
+@configurable
 class Method(ABC):
     """A talking-face method as the harness sees it."""
 

@@ -11,11 +11,14 @@ Spaces are fixed here, once:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+
+from models.sealed import read_sealed
 
 CROP_SIZE = 256
 """Side of the landmark coordinate system, in its own pixels."""
@@ -57,15 +60,16 @@ class Clip:
         return (self.directory / f"{modality}.npy").is_file()
 
     def load(self, modality: str) -> np.ndarray:
-        """The named array, memory-mapped read-only.
+        """Return the named array, memory-mapped read-only; its digest is checked, see `models.sealed`.
 
         Raises:
-            FileNotFoundError: this clip has no such modality; the message says which clip and which.
+            DamagedFile: it is missing or not what was written.
         """
-        path = self.directory / f"{modality}.npy"
-        if not path.is_file():
-            raise FileNotFoundError(f"clip {self.id} has no {modality} (expected {path})")
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        return read_sealed(self.directory / f"{modality}.npy")
+
+    def labels(self) -> dict[str, Any]:
+        """Return every label by name, in the order of `LABELS`."""
+        return {name: getattr(self, name) for name in LABELS}
 
     @cached_property
     def waveform(self) -> np.ndarray:
@@ -82,6 +86,10 @@ class Clip:
     @property
     def num_frames(self) -> int:
         return int(self.load("landmarks").shape[0])
+
+
+LABELS = tuple(f.name for f in fields(Clip) if f.name not in ("id", "directory", "filmed"))
+"""Names of a clip's labels: what a corpus says of a recording besides its sound and pictures."""
 
 
 @dataclass(frozen=True)

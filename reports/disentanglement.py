@@ -77,7 +77,9 @@ def _intervals(probes: Sequence[ProbeRecord]) -> dict[tuple[str, str, str, str],
     for key, by_seed in found.items():
         sentences = sorted(next(iter(by_seed.values())))
         values = np.array([[by_seed[seed][s] for s in sentences] for seed in sorted(by_seed)])
-        intervals[key] = two_way_interval(values, sentences)
+        intervals[key] = two_way_interval(
+            values, sentences, limits=(-1.0 if key[3] == "silhouette" else 0.0, 1.0)
+        )
     return intervals
 
 

@@ -11,11 +11,10 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 from scipy.stats import kendalltau
 
-from reports.load import Study
+from reports.load import Study, remembered
 from reports.stats import advantage_of, estimate, undecided
 
 RANKED = ("method", "ablation", "floor")
@@ -62,7 +61,7 @@ def families(study: Study, condition: str) -> dict[str, tuple[str, ...]]:
     }
 
 
-@lru_cache(maxsize=256)
+@remembered
 def rankings(study: Study, condition: str, family: str) -> tuple[Ranking, ...]:
     """Every other definition of a family beside its main one."""
     main, *others = families(study, condition)[family]

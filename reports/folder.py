@@ -20,7 +20,16 @@ from reports import stats
 from reports.formats import Cell, Row, Table, markdown_lines, markdown_text
 from reports.load import Study, load_study
 from reports.page import TEMPLATES
-from reports.tables import LEFT_OUT, LOW_COVERAGE, ColumnFormat, floor_phrases, heading, scale_of
+from reports.tables import (
+    LEFT_OUT,
+    LOW_COVERAGE,
+    ColumnFormat,
+    counted,
+    floor_phrases,
+    heading,
+    scale_of,
+    too_few,
+)
 
 PAGE, TEXT = "report.html", "report.md"
 WORST = 5
@@ -99,7 +108,9 @@ def _cells(study: Study, protocol: str) -> tuple[Cell, ...]:
     assert found is not None
     shown = ColumnFormat(info, [found])
     interval = found.interval
-    limits = bounds = "–"
+    limits = "none" if interval is not None and not interval.known else "–"
+    reason = interval.reason if interval is not None else ""
+    bounds = "–"
     if interval is not None and interval.known:
         limits = f"[{shown.number(interval.low)}, {shown.number(interval.high)}]"
     if found.bounds is not None:
@@ -107,10 +118,12 @@ def _cells(study: Study, protocol: str) -> tuple[Cell, ...]:
     marks = LOW_COVERAGE if found.doubtful else ""
     left_out = f"{LEFT_OUT} {found.left_out} left out" if found.left_out else ""
     whole = stats.is_whole_set(study.select(row=row, condition=condition, protocol=protocol))
-    count = f"{found.clips} frames" if whole else str(found.clips)
+    count = (
+        f"{counted(found.frames, 'frame')} of {counted(found.clips, 'clip')}" if whole else str(found.clips)
+    )
     return (
         Cell("–" if interval is None else shown.number(interval.mean), bold=info.main),
-        Cell(limits),
+        Cell(limits, remark=f"({reason})" if reason else ""),
         Cell(f"{100 * found.coverage:.1f} %", marks=marks),
         Cell(bounds),
         Cell(count, remark=left_out),
@@ -189,8 +202,8 @@ def _lead(study: Study) -> str:
 
 def _caption(study: Study) -> str:
     parts = [CAPTION, "Bold: the main definition of its family; legacy ones repeat a published script's."]
-    if len(study.manifest.clips) == 1:
-        parts.append("There is one clip: nothing is known of how others would score.")
+    if len(study.manifest.clips) < stats.FEWEST:
+        parts.append(too_few(len(study.manifest.clips), 0))
     parts.append(f"{LOW_COVERAGE} under 98 % could be measured. {LEFT_OUT} left out by the protocol's rule.")
     (condition,) = study.conditions()
     parts += floor_phrases(study, condition, _scored(study))

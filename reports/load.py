@@ -6,10 +6,11 @@ here, once, and the tables can trust their input. A FAILED cell is not a hole: i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -89,6 +90,31 @@ class Study:
 
     def sentences(self, condition: str) -> int:
         return len({sentence_of(self.manifest, item) for item in self.items(condition)})
+
+
+Result = TypeVar("Result")
+Rest = ParamSpec("Rest")
+Source = TypeVar("Source")
+
+
+def remembered(
+    function: Callable[Concatenate[Source, Rest], Result],
+) -> Callable[Concatenate[Source, Rest], Result]:
+    """Compute a function of a study, and of hashable arguments, once.
+
+    Results are kept in the study's own dictionary and end with it: a cache of the function would keep every
+    study that a process ever reported.
+    """
+
+    @wraps(function)
+    def once(source: Source, /, *rest: Rest.args, **named: Rest.kwargs) -> Result:
+        results = source.__dict__.setdefault("_remembered", {})
+        key = (function, rest, tuple(sorted(named.items())))
+        if key not in results:
+            results[key] = function(source, *rest, **named)
+        return results[key]
+
+    return once
 
 
 def row_key(method: str, ablation: str) -> str:

@@ -26,7 +26,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +42,7 @@ from benchmark.observations import OBSERVATIONS, UNDAMAGED, DamageInfo, Observat
 from benchmark.records import WHOLE_SET, ProtocolInfo, write_text
 from reports.figures import COLOURS, INK, Drawing, export, plain_style
 from reports.formats import Cell, Row, Table, to_csv, to_latex, to_markdown
+from reports.load import remembered
 from reports.templating import TEMPLATES, environment
 
 FAINT = 0.01
@@ -100,7 +100,7 @@ class Response:
         return "rewards" if self.highs[-1] < -FAINT else "unsure"
 
 
-@lru_cache(maxsize=8)
+@remembered
 def responses(found: Observations) -> Mapping[tuple[str, str], Response]:
     """By (protocol, damage), of every protocol that was measured."""
     worse = _worsenings(found)

@@ -195,7 +195,10 @@ def _tracks(study: Study, item: str) -> Iterator[tuple[str, str, str]]:
 
 
 def media_file(directory: Path, path: str) -> Path:
-    file = (directory / path).resolve()
+    try:
+        file = (directory / path).resolve()
+    except (OSError, ValueError) as error:
+        raise RecordsError(f"the manifest names the video {path[:100]!r}: {error}") from error
     if not file.is_relative_to(directory.resolve()):
         raise RecordsError(f"the manifest names the video {path!r}, which lies outside the run directory")
     return file

@@ -10,15 +10,23 @@ block is stale. Exit code 2: the input cannot be used.
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
-from benchmark.records import RecordsError, write_text
+from benchmark.names import slug
+from benchmark.records import MANIFEST, RecordsError, write_text
+from benchmark.signals import run_and_exit, run_interruptible
+from models.errors import UserError, storage_faults
+from models.files import check_output_file, check_output_folder, filled_folder, write_output
+from models.locks import folder_lock, locked, say_on_stderr
 from reports.disentanglement import probe_tables
-from reports.figures import all_figures
-from reports.formats import to_csv, to_latex, to_markdown
+from reports.figures import Drawing, all_figures
+from reports.formats import Table, to_csv, to_latex, to_markdown
 from reports.judges import judge_tables
 from reports.load import load_study
 from reports.observability import observations_of, write_observability
@@ -29,15 +37,17 @@ KEYS = {"suite": "quick", "data": "synthetic", "out": "results", "run": "", "rea
 """Arguments and their defaults."""
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 
+_Part = TypeVar("_Part", Table, Drawing)
 
-class UsageError(Exception):
+
+class UsageError(UserError):
     """An argument that cannot be used."""
 
 
 def build_report(run_directory: Path) -> Path:
     """Write the report of a run directory and return its index.html.
 
-    The report folder is replaced as a whole: a build that fails leaves the previous one.
+    A build that fails leaves the previous report. The caller holds the lock of the run directory.
 
     Raises:
         RecordsError: the records cannot be used; the message says why.
@@ -47,12 +57,12 @@ def build_report(run_directory: Path) -> Path:
     for paths in study.manifest.media.values():
         for path in paths.values():
             media_file(run_directory, path)
-    tables, drawings = (*all_tables(study), *judge_tables(study), *probe_tables(study)), all_figures(study)
-    page = render_page(study, tables, drawings)
+    with _as_described(run_directory):
+        tables = named((*all_tables(study), *judge_tables(study), *probe_tables(study)))
+        drawings = named(all_figures(study))
+        page = render_page(study, tables, drawings)
     observed = observations_of(run_directory)
-    fresh = run_directory / ".report.new"
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
+    with filled_folder(run_directory / "report", last="index.html", prune=True) as fresh:
         for table in tables:
             for ending, written in (("md", to_markdown), ("csv", to_csv), ("tex", to_latex)):
                 write_text(fresh / "tables" / f"{table.name}.{ending}", written(table))
@@ -65,19 +75,40 @@ def build_report(run_directory: Path) -> Path:
         write_text(fresh / "index.html", page)
         if observed is not None:
             write_observability(observed, fresh, back="index.html#observability")
-        _replace(fresh, run_directory / "report")
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     return run_directory / "report" / "index.html"
 
 
-def _replace(fresh: Path, target: Path) -> None:
-    old = target.with_name(".report.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        target.replace(old)
-    fresh.replace(target)
-    shutil.rmtree(old, ignore_errors=True)
+@contextmanager
+def _as_described(run_directory: Path) -> Iterator[None]:
+    """Turn what fails for want of a value into a refusal of the manifest.
+
+    Judges, probes and clips are described freely, so that old manifests stay readable; only what is built
+    from them finds out whether all is there.
+
+    Raises:
+        RecordsError: naming what was looked for, and by which line.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}, line {frame.lineno}"
+        raise RecordsError(
+            f"{run_directory / MANIFEST} does not describe what the report needs: {type(error).__name__} "
+            f"{error} ({where}); run the suite again"
+        ) from error
+
+
+def named(parts: Sequence[_Part]) -> tuple[_Part, ...]:
+    """Return tables or drawings under names that can be files', each under its own."""
+    names: dict[str, _Part] = {}
+    for part in parts:
+        name, copies = slug(part.name), 1
+        while name in names:
+            copies += 1
+            name = slug(f"{part.name}~{copies}")
+        names[name] = replace(part, name=name)
+    return tuple(names.values())
 
 
 def update_readme(readme: Path, block: str, *, check: bool) -> bool:
@@ -94,7 +125,7 @@ def update_readme(readme: Path, block: str, *, check: bool) -> bool:
         raise UsageError(f"{readme}: expected one {BEGIN} and, after it, one {END}")
     wanted = text[: start + len(BEGIN)] + "\n" + block + text[end:]
     if wanted != text and not check:
-        write_text(readme, wanted)
+        write_output(readme, wanted)
     return wanted == text
 
 
@@ -122,33 +153,40 @@ def run_directory_of(given: Mapping[str, str]) -> Path:
     return Path(given["out"]) / (given["run"] or name)
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build a report; the exit code says how it went."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         print(__doc__)
         return 0
-    try:
-        return _run(parse(arguments))
-    except (RecordsError, UsageError) as error:
-        print(f"reports.paper: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"reports.paper: cannot write the report: {error}", file=sys.stderr)
-        return 4
+    return run_interruptible(lambda: _run(parse(arguments)))
 
 
 def _run(given: Mapping[str, str]) -> int:
-    directory, check = run_directory_of(given), given["check"] == "true"
-    if given["readme"]:
-        readme = Path(given["readme"])
-        current = update_readme(readme, readme_block(load_study(directory)), check=check)
-        if check:
-            print(
-                f"{readme}: the results block is {'current' if current else 'stale; run without check=true'}"
-            )
-            return 0 if current else 1
-    print(build_report(directory))
+    directory = run_directory_of(given)
+    readme = Path(given["readme"]) if given["readme"] else None
+    if readme is not None and given["check"] == "true":
+        current = update_readme(readme, readme_block(load_study(directory)), check=True)
+        print(f"{readme}: the results block is {'current' if current else 'stale; run without check=true'}")
+        return 0 if current else 1
+    if not directory.is_dir():
+        # Says which suite to run; a lock would make the folder.
+        load_study(directory)
+    check_output_folder(directory / "report", "out")
+    if readme is not None:
+        check_output_file(readme, "readme")
+    with (
+        storage_faults(f"writing the report of {directory}"),
+        folder_lock(directory, f"the results in {directory}", say=say_on_stderr),
+    ):
+        if readme is not None:
+            block = readme_block(load_study(directory))
+            lock = readme.resolve().with_name(f".{readme.name}.lock")
+            with locked(lock, str(readme), say=say_on_stderr, remove=True):
+                update_readme(readme, block, check=False)
+        print(build_report(directory))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run_and_exit(main)

@@ -19,6 +19,9 @@ The interval of a table cell
     two seeds differ far more than sentences do. Two seeds cannot tell how much seeds vary, and an interval
     that admits it may be wide. `tests/properties/test_intervals.py` measures it again.
 
+    Fewer than three sentences (or clips, where all say one) have no interval: t(1) would make anything of
+    two. Intervals are cut at the limits that a protocol's values have.
+
 Proportions
     Where all scores are 0 or 1 (emotion accuracy), Wilson's interval with the same t(df) and the effective
     number of trials p(1-p)/SE^2, at most the number of clips: it stays in [0, 1] and is not empty at 0 or 1.
@@ -47,7 +50,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from hashlib import blake2b
 
 import numpy as np
@@ -55,11 +57,17 @@ import pandas as pd
 from scipy import stats
 
 from benchmark.records import WHOLE_SET
-from reports.load import Study
+from reports.load import Study, remembered
 
 LEVEL = 0.95
 MARK_COVERAGE = 0.98
 """Below this share of measured frames a cell is marked."""
+FEWEST = 3
+"""Sentences (or clips, where there is one sentence) below which there is no interval: two say next to nothing
+about how much others would differ, and t(1) makes anything of it."""
+Limits = tuple[float | None, float | None]
+"""The least and the greatest value that is possible; None where there is none."""
+UNLIMITED: Limits = (None, None)
 EXACT_UNITS = 16
 """Up to so many sentences all sign flips are enumerated; beyond, so many random ones are drawn:"""
 RANDOM_FLIPS = 20_000
@@ -81,6 +89,8 @@ class Interval:
     error: float = math.nan
     """Standard error; NaN where the interval is not built from one."""
     df: float = math.nan
+    reason: str = ""
+    """Why there is no interval."""
 
     @property
     def half(self) -> float:
@@ -92,12 +102,14 @@ class Interval:
 
     @property
     def symmetric(self) -> bool:
-        return math.isfinite(self.error)
+        """Whether it is built from a standard error and not cut at a limit of what is possible."""
+        width = self.high - self.low
+        return math.isfinite(self.error) and abs(self.high + self.low - 2 * self.mean) <= 1e-9 * width
 
     @property
     def p(self) -> float:
         """Two-sided p of mean = 0; NaN without a standard error."""
-        if not self.symmetric:
+        if not math.isfinite(self.error):
             return math.nan
         if self.error == 0:
             return 1.0 if self.mean == 0 else 0.0
@@ -160,12 +172,17 @@ class Comparison:
     verdict: str = field(default="inconclusive")
 
 
-def two_way_interval(values: np.ndarray, sentences: Sequence[str], level: float = LEVEL) -> Interval:
-    """The mean over seeds and clips, for new seeds and new sentences (module docstring).
+def two_way_interval(
+    values: np.ndarray, sentences: Sequence[str], level: float = LEVEL, limits: Limits = UNLIMITED
+) -> Interval:
+    """Return the mean over seeds and clips, with its interval for new seeds and sentences (module docstring).
+
+    Fewer than `FEWEST` sentences have no interval.
 
     Args:
         values: (seeds, clips), finite.
         sentences: (clips,) the sentence of each clip.
+        limits: of what is possible; the interval is cut there.
 
     Raises:
         ValueError: empty, not two-dimensional or not finite.
@@ -176,18 +193,29 @@ def two_way_interval(values: np.ndarray, sentences: Sequence[str], level: float 
     if not np.isfinite(values).all():
         raise ValueError("expected finite scores; leave clips without a value out first")
     mean = float(values.mean())
+    units = _sentence_means(values, sentences)
+    if len(units) < FEWEST:
+        return Interval(mean, math.nan, math.nan, reason=_too_few(len(units), len(set(sentences)) > 1))
     terms = [
         (float(np.var(part, ddof=1)) / len(part), len(part) - 1)
-        for part in (values.mean(axis=1), _sentence_means(values, sentences))
+        for part in (values.mean(axis=1), units)
         if len(part) > 1
     ]
-    if not terms:
-        return Interval(mean, math.nan, math.nan)
     total = sum(term for term, _ in terms)
     degrees = total**2 / sum(term**2 / df for term, df in terms) if total > 0 else float(terms[-1][1])
     error = math.sqrt(total)
     half = float(stats.t.ppf((1 + level) / 2, degrees)) * error
-    return Interval(mean, mean - half, mean + half, error, degrees)
+    return Interval(mean, *_within(mean - half, mean + half, limits), error, degrees)
+
+
+def _too_few(units: int, sentences: bool) -> str:
+    noun = "sentence" if sentences else "clip"
+    return f"{units} {noun}{'s' if units > 1 else ''}, and it takes {FEWEST}"
+
+
+def _within(low: float, high: float, limits: Limits) -> tuple[float, float]:
+    least, most = limits
+    return (low if least is None else max(low, least)), (high if most is None else min(high, most))
 
 
 def _sentence_means(values: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
@@ -208,12 +236,13 @@ def _sentence_means(values: np.ndarray, sentences: Sequence[str]) -> np.ndarray:
 def proportion_interval(values: np.ndarray, sentences: Sequence[str], level: float = LEVEL) -> Interval:
     """Wilson's interval of the mean of 0/1 scores, with as many trials as the two-way error is worth."""
     plain = two_way_interval(values, sentences, level)
+    if not plain.known:
+        return plain
     p, clips = plain.mean, values.shape[1]
     trials = float(clips)
-    if plain.symmetric and plain.error > 0:
+    if plain.error > 0:
         trials = min(trials, p * (1 - p) / plain.error**2)
-    degrees = plain.df if plain.symmetric else math.inf
-    quantile = float(stats.t.ppf((1 + level) / 2, degrees))
+    quantile = float(stats.t.ppf((1 + level) / 2, plain.df))
     shrunk = quantile**2 / trials
     centre = (p + shrunk / 2) / (1 + shrunk)
     half = math.sqrt(shrunk * p * (1 - p) + shrunk**2 / 4) / (1 + shrunk)
@@ -292,17 +321,30 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def estimate(study: Study, row: str, condition: str, protocol: str) -> Estimate | None:
     """A table cell, or None where the row has no such score."""
     part = study.select(row=row, condition=condition, protocol=protocol)
     if part.empty:
         return None
-    return estimate_of(part, row, condition, protocol, binary=is_binary(study, protocol))
+    binary, limits = is_binary(study, protocol), limits_of(study, protocol)
+    return estimate_of(part, row, condition, protocol, binary=binary, limits=limits)
+
+
+def limits_of(study: Study, protocol: str) -> Limits:
+    """Return the least and the greatest value that a protocol can have, as far as the manifest says."""
+    info = study.manifest.protocols[protocol]
+    return info.least, info.most
 
 
 def estimate_of(
-    part: pd.DataFrame, row: str, condition: str, protocol: str, *, binary: bool = False
+    part: pd.DataFrame,
+    row: str,
+    condition: str,
+    protocol: str,
+    *,
+    binary: bool = False,
+    limits: Limits = UNLIMITED,
 ) -> Estimate:
     """The cell of some of a row's records (all, or those of one emotion)."""
     seeds = len(set(part["seed"]))
@@ -310,15 +352,23 @@ def estimate_of(
     if is_whole_set(part):
         ordered = part.sort_values("seed")
         values, lows, highs = (numbers(ordered, n) for n in ("value", "low", "high"))
-        interval = whole_set_interval(values, lows, highs) if np.isfinite(values).all() else None
         frames, clips = (_fewest(ordered, name) for name in ("count", "clips"))
+        interval = whole_set_interval(values, lows, highs) if np.isfinite(values).all() else None
+        if interval is not None and 0 < clips < FEWEST:
+            interval = Interval(interval.mean, math.nan, math.nan, reason=_too_few(clips, sentences=False))
+        if interval is not None:
+            low, high = _within(interval.low, interval.high, limits)
+            interval = replace(interval, low=low, high=high)
         return Estimate(row, condition, protocol, interval, seeds, clips, 0, 0, coverage, frames=frames)
     values, sentences = _grid(part)
     kept = np.flatnonzero(np.isfinite(values).all(axis=0))
     left_out = values.shape[1] - len(kept)
     sentences = [sentences[k] for k in kept]
-    method = proportion_interval if binary else two_way_interval
-    interval = method(values[:, kept], sentences) if len(kept) else None
+    interval = None
+    if len(kept) and binary:
+        interval = proportion_interval(values[:, kept], sentences)
+    elif len(kept):
+        interval = two_way_interval(values[:, kept], sentences, limits=limits)
     return Estimate(
         row,
         condition,
@@ -371,7 +421,7 @@ def is_whole_set(part: pd.DataFrame) -> bool:
     return bool((part["clip"] == WHOLE_SET).any())
 
 
-@lru_cache(maxsize=256)
+@remembered
 def is_binary(study: Study, protocol: str) -> bool:
     """Whether all scores of a protocol are 0 or 1. Distances that are all exactly 0 are not proportions."""
     values = study.scores.loc[study.scores["protocol"] == protocol, "value"].dropna()
@@ -385,7 +435,7 @@ def _grid(part: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
     return table.to_numpy(dtype=float), [str(sentence[clip]) for clip in table.columns]
 
 
-@lru_cache(maxsize=32)
+@remembered
 def compare_all(
     study: Study, condition: str, protocols: tuple[str, ...] | None = None
 ) -> tuple[Comparison, ...]:
@@ -450,7 +500,10 @@ def advantage_of(study: Study, row: str, other: str, condition: str, protocol: s
     """By how much a row is better than another (positive), paired where it can be; None without scores."""
     pairs = _pairs(study, row, other, condition, protocol)
     if pairs is not None:
-        return two_way_interval(pairs.difference, pairs.sentences)
+        least, most = limits_of(study, protocol)
+        reach = None if least is None or most is None else most - least
+        limits = (None if reach is None else -reach, reach)
+        return two_way_interval(pairs.difference, pairs.sentences, limits=limits)
     first, second = (estimate(study, r, condition, protocol) for r in (row, other))
     whole = all(_whole_set(study, r, condition, protocol) for r in (row, other))
     if not whole or first is None or second is None or first.interval is None or second.interval is None:
@@ -467,7 +520,7 @@ class _Pairs:
     other_mean: float
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _pairs(study: Study, row: str, other: str, condition: str, protocol: str) -> _Pairs | None:
     """The scores of two rows clip by clip; None for scores of the whole set, or without a common clip."""
     parts = [study.select(row=r, condition=condition, protocol=protocol) for r in (row, other)]
@@ -485,7 +538,7 @@ def _pairs(study: Study, row: str, other: str, condition: str, protocol: str) ->
     return _Pairs(difference[:, kept], [sentences[k] for k in kept], float(second[:, kept].mean()))
 
 
-@lru_cache(maxsize=4096)
+@remembered
 def _grid_of(study: Study, row: str, condition: str, protocol: str) -> tuple[np.ndarray, list[str]]:
     return _grid(study.select(row=row, condition=condition, protocol=protocol))
 

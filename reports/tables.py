@@ -18,12 +18,14 @@ from reports.families import families, family_of, rankings
 from reports.formats import Cell, Row, Table, join, markdown_lines, markdown_text, to_csv
 from reports.load import Study
 from reports.stats import (
+    FEWEST,
     Comparison,
     Estimate,
     compare_all,
     estimate,
     estimate_of,
     is_binary,
+    limits_of,
     primary,
     undecided,
 )
@@ -174,7 +176,7 @@ class ColumnFormat:
         if found.interval is None:
             return Cell("–", marks=LEFT_OUT, title="every clip was left out by the protocol's rule")
         interval = found.interval
-        spread, spoken = "", "no interval: one seed and one clip"
+        spread, spoken = "", f"no interval: {interval.reason or 'the score came without'}"
         if interval.known:
             limits = f"[{self.number(interval.low)}, {self.number(interval.high)}]"
             spread = f"± {self.number(interval.half)}" if interval.symmetric else limits
@@ -214,8 +216,8 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
     parts.append(INTERVALS)
     if len(manifest.seeds) == 1:
         parts.append("With one seed the interval does not know how much another seed would change.")
-    if clips == 1:
-        parts.append("There is one clip: nothing is known of how others would score.")
+    if clips < FEWEST or 1 < sentences < FEWEST:
+        parts.append(too_few(clips, sentences))
     elif sentences == 1:
         parts.append("There is one sentence: the interval is over its clips.")
     parts.append(selection_rule(study))
@@ -229,6 +231,12 @@ def _caption(study: Study, condition: str, cells: Sequence[Estimate]) -> str:
     parts += _judge_phrases(study, condition)
     parts += floor_phrases(study, condition, list(dict.fromkeys(c.protocol for c in cells)))
     return " ".join(parts)
+
+
+def too_few(clips: int, sentences: int) -> str:
+    """Say why there are no intervals."""
+    number = counted(clips, "clip") if clips < FEWEST else counted(sentences, "sentence")
+    return f"There is no interval: {number} cannot say how others would score; it takes {FEWEST} or more."
 
 
 def floor_phrases(study: Study, condition: str, protocols: Sequence[str]) -> list[str]:
@@ -364,6 +372,8 @@ class _Signed(ColumnFormat):
             if math.isfinite(found.relative)
             else []
         )
+        if a.reason:
+            told.append(f"no interval: {a.reason}")
         if math.isfinite(found.p):
             told.append(f"p {found.p:.2g}, with Holm {found.p_holm:.2g}")
             told.append(f"exact over sentences {found.p_exact:.2g} (at best {found.p_smallest:.2g})")
@@ -468,9 +478,9 @@ def estimates_by_emotion(
     study: Study, row: str, condition: str, protocol: str, emotions: Sequence[str]
 ) -> list[Estimate | None]:
     part = study.select(row=row, condition=condition, protocol=protocol)
-    binary = is_binary(study, protocol)
+    binary, limits = is_binary(study, protocol), limits_of(study, protocol)
     return [
-        estimate_of(own, row, condition, protocol, binary=binary)
+        estimate_of(own, row, condition, protocol, binary=binary, limits=limits)
         if not (own := part.loc[part["emotion"] == emotion]).empty
         else None
         for emotion in emotions

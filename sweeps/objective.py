@@ -9,14 +9,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import MethodConfig, Settings, load, target_of
+from benchmark.config import MethodConfig, Settings, load
 from benchmark.errors import ConfigError
 from benchmark.execute import do_jobs
 from benchmark.jobs import LOG
 from benchmark.plan import Job, Plan, make_plan, needed_jobs
+from benchmark.preparation import inspected_study, settled_plan
 from benchmark.records import FULL
-from benchmark.study import Study, StudyConfig
 from models.errors import StageError
+from models.targets import class_named
 from sweeps.spaces import Space
 
 Params = Mapping[str, Any]
@@ -61,8 +62,9 @@ class Objective:
             f"seeds=[{seed}]",
         )
         self.settings = self._settings(())
-        self.study = Study(StudyConfig.of(self.settings))
-        plan = make_plan(self.settings, self.study)
+        study = inspected_study(self.settings)
+        plan = settled_plan(self.settings, study, lambda study: make_plan(self.settings, study))
+        self.study = plan.study
         if not plan.cells:
             raise ConfigError(" ".join(plan.notes))
         self._method = plan.cells[0].variant.method
@@ -182,7 +184,7 @@ def default_of(method: MethodConfig, key: str) -> Any:
     parent, _, name = key.rpartition(".")
     tree = _select(method.config, parent)
     if isinstance(tree, Mapping) and "_target_" in tree:
-        parameters = inspect.signature(target_of(tree["_target_"], f"{parent}._target_")).parameters
+        parameters = inspect.signature(class_named(tree["_target_"], f"{parent}._target_")).parameters
         if name in parameters and parameters[name].default is not inspect.Parameter.empty:
             return parameters[name].default
     raise ConfigError(f"no configuration key {key!r} in method {method.name}: correct it in sweeps/spaces.py")

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import ConfigError, Interrupted, is_storage_fault, one_line
-from benchmark.signals import exit_code, run_and_exit, signals_interrupt, tell_stopped
+from benchmark.errors import ConfigError, Interrupted, one_line
+from benchmark.signals import run_and_exit, run_interruptible
 from benchmark.workers import one_thread
-from models.errors import FAILED, STORAGE, StorageError, UserError
+from models.arguments import shown
+from models.errors import FAILED, StorageError, storage_faults
 
 if TYPE_CHECKING:
     from sweeps.objective import Objective
@@ -39,7 +41,8 @@ keys
   workers  trials at a time; the values proposed depend on it, and on nothing else but the seed
   seed     of the proposals, and of the cell that is trained
   run      name of the sweep, if it is not the study's: {{out}}/sweeps/<run>.db and .json
-  storage  where trials are kept: any SQLAlchemy address instead of that SQLite file; one process at a time
+  storage  where trials are kept instead of that SQLite file: the path of another, or any SQLAlchemy address;
+           one process at a time
 
 exit codes: 0 done, 2 usage, 3 some trials FAILED (the others stand), 4 storage fault,
 130/143/75 interrupted by SIGINT/SIGTERM/SIGUSR1 (the same command goes on)
@@ -79,7 +82,7 @@ def parse(arguments: Sequence[str]) -> Request:
     if "study" not in own:
         raise ConfigError(f"study: expected study=NAME, one of {studies}")
     if own["study"] not in SPACES:
-        raise ConfigError(f"no study {own['study']!r}; there are {studies}")
+        raise ConfigError(f"no study {shown(own['study'])}; there are {studies}")
     tuned = SPACES[own["study"]].distributions
     for text in rest:
         key = text.partition("=")[0].lstrip("+~")
@@ -99,8 +102,8 @@ def parse(arguments: Sequence[str]) -> Request:
 
 
 def _whole(key: str, text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise ConfigError(f"{key}: expected a whole number from {least} up, got {text!r}")
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
+        raise ConfigError(f"{key}: expected a whole number from {least} up, got {shown(text)}")
     return int(text)
 
 
@@ -115,37 +118,32 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
     if any(a in ("-h", "--help", "help") for a in arguments):
         print(usage())
         return 0
-    try:
-        request = parse(arguments)
-        import sweeps.objective
-        import sweeps.study  # noqa: F401
+    import sweeps.objective
+    import sweeps.study  # noqa: F401
 
-        with signals_interrupt():
-            return _sweep(request, search_path)
-    except Interrupted as stop:
-        tell_stopped(stop)
-        return exit_code(stop.signum)
-    except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        return error.exit_code
-    except Exception as error:
-        return _explained(error)
+    return run_interruptible(lambda: _stored(parse(arguments), search_path))
 
 
-def _explained(error: Exception) -> int:
+def _stored(request: Request, search_path: Sequence[str]) -> int:
+    """Run a sweep.
+
+    Raises:
+        StorageError: the database of the trials, or the disk, failed.
+    """
     from sweeps.study import is_storage_error
 
-    if is_storage_fault(error) or is_storage_error(error):
-        print(f"error: storage fault: {one_line(error)}", file=sys.stderr)
-        return STORAGE
-    raise error
+    try:
+        return _sweep(request, search_path)
+    except Exception as error:
+        if not is_storage_error(error):
+            raise
+        raise StorageError(f"storage fault: {one_line(error)}") from error
 
 
 def _sweep(request: Request, search_path: Sequence[str]) -> int:
     from dataclasses import replace
 
-    from filelock import FileLock, Timeout
-
+    from models.locks import locked, say_on_stderr
     from sweeps.objective import Objective
     from sweeps.spaces import SPACES
     from sweeps.study import open_sweep
@@ -154,17 +152,12 @@ def _sweep(request: Request, search_path: Sequence[str]) -> int:
     objective = Objective(space, request.seed, request.arguments, search_path)
     folder = objective.settings.out / "sweeps"
     objective.settings = replace(objective.settings, run_directory=folder / request.name)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f".{request.name}.lock")
-    try:
-        held = lock.acquire(timeout=0)
-    except Timeout as error:
-        raise ConfigError(
-            f"another process runs the sweep {request.name}: wait for it, or use run=..."
-        ) from error
-    with held:
+    with storage_faults(f"beginning work in {folder}"):
+        folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / f".{request.name}.lock"
+    with locked(lock, f"the sweep {request.name}", say=say_on_stderr, wait=_refuse(lock, request.name)):
         sweep = open_sweep(
-            request.storage or f"sqlite:///{(folder / f'{request.name}.db').resolve()}",
+            request.storage or folder / f"{request.name}.db",
             request.name,
             seed=request.seed,
             distributions=space.distributions,
@@ -172,6 +165,18 @@ def _sweep(request: Request, search_path: Sequence[str]) -> int:
             identity=objective.identity,
         )
         return _work(request, objective, sweep, folder / f"{request.name}.json")
+
+
+def _refuse(lock: Path, name: str) -> Callable[[], None]:
+    """Return what raises instead of waiting for another process: two would share out the trials twice."""
+
+    def wait() -> None:
+        from models.locks import holder_of
+
+        whose = holder_of(lock) or "another process"
+        raise ConfigError(f"{whose} runs the sweep {name}: wait for it, or use run=...")
+
+    return wait
 
 
 def _work(request: Request, objective: Objective, sweep: Sweep, path: Path) -> int:

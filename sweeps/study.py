@@ -7,21 +7,31 @@ is seeded by the index, so a sweep that was interrupted goes on with the trials 
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.trial import FrozenTrial, Trial, TrialState
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import QueuePool
 
 from benchmark.errors import ConfigError
 from models.errors import StorageError
 from models.seeding import derive_seed
 
+_SQLITE_OPTIONS = re.compile(r"\?(uri|timeout|mode|cache|check_same_thread|isolation_level)=[^/]*$")
+SQLITE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
+"""Endings that tell the path of an SQLite file from other words."""
 MAX_DEATHS = 3
 """A trial whose process died this often has failed."""
+LOCKED_SECONDS = 120
+"""How long a sweep waits for another program to let go of its SQLite file."""
 FAILED, INTERRUPTED, DIED = "failed", "interrupted", "died"
 """How a trial without a value ended; only a failed one is settled, the others are asked for again."""
 
@@ -105,7 +115,7 @@ def _holds(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def open_sweep(
-    url: str,
+    place: str | Path,
     name: str,
     *,
     seed: int,
@@ -116,7 +126,8 @@ def open_sweep(
     """Open or create a sweep.
 
     Args:
-        url: an SQLAlchemy address, such as sqlite:////tmp/a.db.
+        place: an SQLAlchemy address, such as sqlite:////tmp/a.db, or the path of an SQLite file; as text with
+            one of `SQLITE_SUFFIXES`.
         identity: what all its trials have in common; a storage made with another one is refused.
 
     Raises:
@@ -126,14 +137,52 @@ def open_sweep(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     whole = {**identity, "space": {key: distribution_to_json(d) for key, d in distributions.items()}}
     try:
-        storage = optuna.storages.RDBStorage(url)
+        storage = storage_of(place)
         study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
-    except (ArgumentError, ImportError) as error:
-        raise ConfigError(f"storage: expected an address such as sqlite:///a.db ({error})") from error
-    except (OperationalError, RuntimeError) as error:
+    except (ArgumentError, ImportError, ValueError, LookupError) as error:
+        raise ConfigError(
+            f"storage: expected a file, or an address such as sqlite:///a.db ({_first_line(error)})"
+        ) from error
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
         raise StorageError(f"the storage of the sweep cannot be opened: {_first_line(error)}") from error
     _check_identity(study, name, json.loads(json.dumps(whole)))
     return Sweep(study, name, seed, distributions, defaults)
+
+
+def storage_of(place: str | Path) -> optuna.storages.RDBStorage:
+    """Return a storage; the name of an SQLite file may hold any character.
+
+    What follows `sqlite:///` is a path, up to a `?` with options that SQLite has.
+
+    Raises:
+        ConfigError: no place where trials last.
+    """
+    text = str(place)
+    scheme, separator, rest = text.partition(":///")
+    if not separator and "://" not in text:
+        # A word alone is more likely a slip than a file.
+        if isinstance(place, str) and Path(text).suffix not in SQLITE_SUFFIXES:
+            endings = ", ".join(SQLITE_SUFFIXES)
+            raise ConfigError(
+                f"storage: expected an address such as sqlite:///sweep.db, or a file that ends in {endings}, "
+                f"got {text[:80]!r}"
+            )
+        path = text
+    elif scheme == "sqlite" and rest and not _SQLITE_OPTIONS.search(rest):
+        path = rest
+    elif text in ("sqlite://", "sqlite:///"):
+        path = ":memory:"
+    else:
+        # SQLite gives up on a locked file after 5 s unless it is told to wait.
+        waiting = {"connect_args": {"timeout": LOCKED_SECONDS}} if text.startswith("sqlite:") else None
+        return optuna.storages.RDBStorage(text, engine_kwargs=waiting)
+    if path == ":memory:" or "\0" in path:
+        raise ConfigError(f"storage: expected a file that lasts, or a server, got {path[:80]!r}")
+    # Opened here: in an address, SQLAlchemy, Alembic and Optuna each read some characters otherwise.
+    connect = partial(
+        sqlite3.connect, str(Path(path).resolve()), timeout=LOCKED_SECONDS, check_same_thread=False
+    )
+    return optuna.storages.RDBStorage("sqlite://", engine_kwargs={"creator": connect, "poolclass": QueuePool})
 
 
 def _check_identity(study: optuna.Study, name: str, wanted: dict[str, Any]) -> None:

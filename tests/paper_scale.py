@@ -13,7 +13,7 @@ from models.evp import EVP
 def method(*overrides: str) -> EVP:
     """EVP under `scale=paper` and further overrides, for MEAD: eight emotions, with video."""
     config = parse(["scale=paper", *overrides]).method("evp", (), {"emotions": True, "frames": True})
-    built = instantiate(config.config, "method")
+    built = instantiate(config.config, "method", EVP)
     assert isinstance(built, EVP)
     return built
 

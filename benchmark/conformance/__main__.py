@@ -6,11 +6,13 @@ frechet features (N, d), or with --extractor frames (N, height, width, 3). It ma
 coverage), the share of frames that it could measure.
 
 Exit code 0: it passes, under a sound definition that is named. 1: something fails. 2: it cannot be run.
+4: the verdict cannot be written.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +23,9 @@ from rich.status import Status
 
 from benchmark.conformance.check import KINDS, check
 from benchmark.conformance.verdict import Step, Verdict, show
-from benchmark.errors import ConfigError
+from models.command import Parser, run_command
+from models.errors import storage_faults
+from models.files import check_output_file, write_output
 
 if TYPE_CHECKING:
     from benchmark.metrics.extractors import FrameExtractor
@@ -30,8 +34,8 @@ NETWORK_SECONDS = 120.0
 """A call that runs a network over frames may take so long at least."""
 
 
-def parser() -> argparse.ArgumentParser:
-    found = argparse.ArgumentParser(
+def parser() -> Parser:
+    found = Parser(
         prog="python -m benchmark.conformance",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -57,21 +61,27 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The exit code."""
-    asked = parser().parse_args(arguments)
+    """Check a function; the exit code says what the verdict is."""
+    return run_command(lambda: _check(arguments))
+
+
+def _check(arguments: Sequence[str] | None) -> int:
+    command = parser()
+    asked = command.parse_args(arguments)
     if asked.region and asked.kind not in ("ld", "lvd"):
-        parser().error("--region is for ld and lvd")
+        command.error("--region is for ld and lvd")
     if asked.extractor and asked.kind != "frechet":
-        parser().error("--extractor is for frechet")
-    if asked.timeout <= 0:
-        parser().error("--timeout: expected more than 0 seconds")
-    try:
-        verdict = _checked(asked)
-        if asked.json:
-            asked.json.write_text(verdict.as_json(), encoding="utf-8")
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        command.error("--extractor is for frechet")
+    if not 0 < asked.timeout < math.inf:
+        command.error("--timeout: expected more than 0 seconds")
+    if asked.seed < 0:
+        command.error("--seed: expected 0 or more")
+    if asked.json:
+        check_output_file(asked.json, "--json")
+    verdict = _checked(asked)
+    if asked.json:
+        with storage_faults(f"writing {asked.json}"):
+            write_output(asked.json, verdict.as_json())
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
@@ -105,16 +115,13 @@ def _checked(asked: argparse.Namespace) -> Verdict:
 def _extractor(asked: argparse.Namespace) -> FrameExtractor | None:
     """
     Raises:
-        ConfigError: there is no such network, or its weights are missing.
+        ExtractorError: there is no such network, or its weights are missing.
     """
     if asked.extractor is None:
         return None
-    from benchmark.metrics.extractors import ExtractorError, extractor
+    from benchmark.metrics.extractors import extractor
 
-    try:
-        return extractor(asked.extractor, inception_weights=asked.inception_weights)
-    except ExtractorError as error:
-        raise ConfigError(str(error)) from None
+    return extractor(asked.extractor, inception_weights=asked.inception_weights)
 
 
 if __name__ == "__main__":

@@ -3,27 +3,88 @@
 Arrays are written into a hidden sibling folder, flushed to the disk, and appear by one rename. Two processes
 may prepare the same clip: the first rename wins, the other's work is dropped. A writer holds a lock on its
 hidden folder, so that the remains of a killed writer can be told from work in progress and are removed.
+
+Every array carries a digest (`models.sealed`). A damaged one is set aside in `.<clip>.damaged-<n>` and made
+again.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
-from models.errors import NO_SPACE, StorageError
+from models.errors import NO_SPACE, DamagedFile, StorageError
+from models.numerics import array_numerics
+from models.sealed import check_sealed, place_of, write_sealed
+
+LOG = logging.getLogger("evp_bench")
+"""What is said here reaches the display of a suite, or stderr."""
+
+
+def corpus_folder(cache: Path | str, name: str, identity: str) -> Path:
+    """Return where a corpus's prepared clips lie: another folder for other contents or other numerics."""
+    return Path(cache) / f"{name}-{identity[:12]}-{array_numerics().digest[:8]}"
 
 
 def holds(directory: Path, *names: str) -> bool:
-    """Whether the clip's folder is there with all the named arrays."""
-    return all((directory / f"{name}.npy").is_file() for name in names)
+    """Return whether the clip's folder is there with all the named arrays, undamaged.
+
+    A damaged array is set aside, so that it can be made again, see `set_aside`.
+    """
+    if not directory.is_dir():
+        if os.path.lexists(directory):
+            set_aside(directory, directory, "is no folder")
+        return False
+    # Every array is looked at, so that all damage is set aside at once.
+    sound = [_is_sound(directory / f"{name}.npy") for name in names]
+    return all(sound)
+
+
+def _is_sound(path: Path) -> bool:
+    if not os.path.lexists(path):
+        return False
+    try:
+        check_sealed(path)
+    except DamagedFile as damage:
+        set_aside(path, path.parent, damage.reason)
+        return False
+    return True
+
+
+def set_aside(path: Path, directory: Path, reason: str) -> None:
+    """Move a damaged file out of a clip's folder into a hidden folder beside it, and say so in the log."""
+    for number in range(1000):
+        place = directory.with_name(f".{directory.name}.damaged-{number}")
+        try:
+            place.mkdir(parents=True)
+            path.rename(place / path.name)
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            # Another process was faster.
+            with suppress(OSError):
+                place.rmdir()
+            return
+        except OSError as error:
+            raise StorageError(_explain(error, place)) from error
+        LOG.warning(
+            "prepared clip %s: %s %s; it was moved to %s and is made again",
+            directory.name,
+            path.name,
+            reason,
+            place,
+        )
+        return
+    raise StorageError(f"{directory} was damaged a thousand times: check the disk")
 
 
 def publish(directory: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -42,7 +103,8 @@ def publish(directory: Path, arrays: Mapping[str, np.ndarray]) -> None:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _hidden_sibling(directory) as hidden:
             for name, array in arrays.items():
-                _write(hidden / f"{name}.npy", array)
+                file = f"{name}.npy"
+                write_sealed(hidden / file, array, place_of(directory / file))
             _sync_folder(hidden)
             _move(hidden, directory)
         _sync_folder(directory.parent)
@@ -58,16 +120,6 @@ def _check(arrays: Mapping[str, np.ndarray]) -> None:
             raise ValueError(f"array name {name!r} is not a plain file name")
         if array.dtype.hasobject:
             raise ValueError(f"array {name} holds Python objects ({array.dtype}); give numbers or strings")
-
-
-def _write(path: Path, array: np.ndarray) -> None:
-    # Not np.save: it reports a full disk as an OSError without an error number.
-    array = np.asarray(array, order="C")
-    with path.open("wb") as file:
-        np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(array))
-        file.write(array.tobytes() if array.nbytes < 4096 else array.data.cast("B"))
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _move(hidden: Path, directory: Path) -> None:

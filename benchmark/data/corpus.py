@@ -19,13 +19,23 @@ from typing import NamedTuple
 import numpy as np
 
 from models.errors import InputError
+from models.targets import configurable
 from models.types import Clip
 
 
 class CorpusError(InputError):
-    """A corpus that cannot be used as asked: what was expected, what came, what to do."""
+    """A corpus that cannot be used as asked: what was expected, what came, what to do.
+
+    Args:
+        problems: lines to show below the message, one for each fault where there are many.
+    """
+
+    def __init__(self, message: str, *, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
 
 
+@configurable
 class Corpus(ABC):
     """A set of clips. Constructed from its YAML, with keyword-only arguments."""
 
@@ -45,7 +55,18 @@ class Corpus(ABC):
 
     @abstractmethod
     def identity(self) -> str:
-        """A hash of everything that the prepared arrays depend on: recipe, version, or the files' content."""
+        """Return a hash of what all prepared arrays depend on: recipe, version, or files' contents."""
+
+    def clip_identity(self, clip: Clip) -> str:
+        """Return what the arrays of one clip depend on besides `identity`, such as labels that shape a face.
+
+        Of a counterfactual these are the labels of the clips that it is made of. "" where there is nothing.
+        """
+        return ""
+
+    def heads_identity(self) -> str:
+        """Return a hash of what `heads` depends on."""
+        return self.identity()
 
     @abstractmethod
     def clips(self) -> tuple[Clip, ...]:

@@ -4,6 +4,10 @@ Layout: `wav/SSttteV.wav` (speaker, text, emotion, version), and beside it, wher
 labels `lablaut/*.lablaut` (phones) and `silb/*.silb` (syllables). Versions of one speaker, text and emotion
 are separate clips. The actors played every emotion at one, full, strength: intensity 3; neutral is 1.
 
+The archive's labels have gaps: files without a label, and symbols that no table explains. A recording whose
+label file cannot be used is left out; a symbol that is not known gives a mouth at rest while it lasts. Either
+is said in the notes, by file.
+
 The times of both kinds of label are where a segment starts, whatever the program xlabel means by them. So
 read, vowels are 17 dB louder than stops, and the last label, ".", is silent; read as ends, they are 4 dB
 quieter.
@@ -11,7 +15,9 @@ quieter.
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -20,9 +26,13 @@ import numpy as np
 
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
+from benchmark.data.discovery import find_files
 from benchmark.data.recordings import (
+    Inspection,
     Recordings,
     Segment,
+    Unusable,
+    check_sound,
     fullest_speaker,
     naming,
     require_files,
@@ -73,25 +83,33 @@ class EmoDB(Recordings):
     has_frames = False
     has_landmarks = False
 
-    def __init__(self, *, root: str, cache: str) -> None:
+    def __init__(
+        self, *, root: str, cache: str, unusable: Unusable = "refuse", left_out: Sequence[str] = ()
+    ) -> None:
         self._root = Path(root)
         self._cache = cache
+        self.unusable = unusable
         require_folder("EMO-DB", self._root, EXPECTED)
-        found = {p.stem: p for p in sorted(self._root.glob("wav/*.wav")) if _NAME.fullmatch(p.stem)}
-        unlabelled = [stem for stem in found if self._is_unlabelled(stem)]
-        self._files = {stem: path for stem, path in found.items() if stem not in unlabelled}
-        require_files("EMO-DB", self._root, tuple(self._files.values()), EXPECTED)
-        if unlabelled:
-            names = ", ".join(unlabelled)
-            self.description = f"{self.description} Left out, as their label files are empty: {names}."
+        wav = self._root / "wav"
+        files = find_files(wav, (".wav",)) if wav.is_dir() else []
+        paths = [p for p in files if p.parent == wav and _NAME.fullmatch(p.stem)]
+        require_files("EMO-DB", self._root, paths, EXPECTED)
+        # Without any label file the voices can be listed and heard, though no mouth can be moved by them.
+        self.labelled = any(self._label_file(p.stem).is_file() for p in paths)
+        faults = {p: fault for p in paths if (fault := self._label_fault(p.stem))} if self.labelled else {}
+        usable = self._split_off((p for p in paths if p not in faults), left_out)
+        self._files = {path.stem: path for path in usable}
+        require_files("EMO-DB", self._root, usable, f"{EXPECTED} with labels lablaut/03a01Faxx.lablaut, ...")
+        self.notes = (*_fault_notes(faults), *self._unknown_notes())
         self.default_subject = fullest_speaker(self.clips())
 
     def _settings(self) -> str:
         return f"emodb v{VERSION} {RESAMPLER}"
 
     def _sources(self) -> tuple[Path, ...]:
-        labels = (path for path in map(self._label_file, self._files) if path.is_file())
-        return (*self._files.values(), *labels)
+        recordings = self._recordings()
+        labels = (self._label_file(path.stem) for path in recordings)
+        return (*recordings, *(path for path in labels if path.is_file()))
 
     def _clip(self, name: str, directory: Path) -> Clip:
         match = _NAME.fullmatch(name)
@@ -122,14 +140,11 @@ class EmoDB(Recordings):
         return _segments(read_xlabel(self._existing(self._label_file(clip.id))), _seconds(clip))
 
     def visemes(self, clip: Clip) -> list[Segment]:
-        """The mouth shapes of a prepared clip, by its phone labels."""
+        """Return the mouth shapes of a prepared clip by its phone labels; unknown ones leave it at rest."""
         shapes: list[Segment] = []
         previous = SILENCE
         for phone in self.phones(clip):
-            try:
-                previous = sampa_viseme(phone.symbol, previous)
-            except ValueError as error:
-                raise CorpusError(f"{self._label_file(clip.id)} at {phone.end} s: {error}") from error
+            previous = viseme(phone.symbol, previous) or SILENCE
             if shapes and shapes[-1].symbol == previous:
                 shapes[-1] = shapes[-1]._replace(end=phone.end)
             else:
@@ -155,15 +170,79 @@ class EmoDB(Recordings):
     def _label_file(self, stem: str) -> Path:
         return self._root / "lablaut" / f"{stem}xx.lablaut"
 
-    def _is_unlabelled(self, stem: str) -> bool:
-        """Whether the clip's label file is there, but without a label."""
+    def _label_fault(self, stem: str) -> str:
+        """Return what is wrong with a recording's label file as a whole; "" if it can be used."""
         path = self._label_file(stem)
-        return path.is_file() and not read_xlabel(path)
+        try:
+            marks = read_xlabel(self._existing(path))
+        except (CorpusError, OSError) as error:
+            return " ".join(str(error).split()).removeprefix(str(path)).lstrip(":, ")
+        return "" if marks else "it has no labels"
+
+    def _unknown_notes(self) -> list[str]:
+        """Say which symbols of the labels in use are not known, and in which recordings."""
+        places: dict[str, list[str]] = {}
+        for stem in self._files if self.labelled else ():
+            previous = SILENCE
+            for mark in read_xlabel(self._label_file(stem)):
+                shape = viseme(mark.symbol, previous)
+                if shape is None:
+                    places.setdefault(mark.symbol, []).append(stem)
+                previous = shape or SILENCE
+        if not places:
+            return []
+        stems = {stem for found in places.values() for stem in found}
+        listed = "; ".join(
+            f"{ascii(symbol)[:40]} {len(found)} times in {', '.join(dict.fromkeys(found))}"
+            for symbol, found in sorted(places.items())
+        )
+        return [
+            f"{len(places)} phone labels in {len(stems)} of {len(self._files)} recordings are not known, and "
+            f"the mouth is at rest while they last: {listed}."
+        ]
+
+    def inspect(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Inspection:
+        if not self.labelled:
+            raise CorpusError(
+                f"EMO-DB at {self._root} has no phone labels (lablaut/03a01Faxx.lablaut, ...), which move "
+                "the mouth: add the label archive that comes with it"
+            )
+        return super().inspect(progress)
+
+    def _inputs(self, clip_id: str) -> tuple[Path, ...]:
+        return (self._files[clip_id], self._label_file(clip_id))
+
+    def _check(self, path: Path, *others: Path) -> None:
+        waveform = shared_decoder().sound(path).waveform
+        check_sound(waveform)
+        seconds = len(waveform) / SAMPLE_RATE
+        if not any(s.symbol != "." for s in _segments(read_xlabel(others[0]), seconds)[1:]):
+            raise CorpusError(f"none of its phone labels lies within its {seconds:.2f} s of sound")
 
     def _existing(self, path: Path) -> Path:
         if not path.is_file():
             raise CorpusError(f"{path}: missing; it comes with EMO-DB's label archive")
         return path
+
+
+def viseme(symbol: str, previous: str) -> str | None:
+    """Return the mouth shape of a phone label; None for a symbol that is not known."""
+    try:
+        return sampa_viseme(symbol, previous)
+    except ValueError:
+        return None
+
+
+def _fault_notes(faults: Mapping[Path, str]) -> list[str]:
+    """Say which recordings are left out as their label files cannot be used, and why."""
+    if not faults:
+        return []
+    stems: dict[str, list[str]] = {}
+    for path, fault in faults.items():
+        stems.setdefault(fault, []).append(path.stem)
+    listed = "; ".join(f"{', '.join(names)} ({fault})" for fault, names in stems.items())
+    count = f"{len(faults)} recording{'s are' if len(faults) > 1 else ' is'}"
+    return [f"{count} left out, as the phone labels cannot be used: {listed}."]
 
 
 class Mark(NamedTuple):
@@ -191,9 +270,12 @@ def read_xlabel(path: Path) -> list[Mark]:
         if not fields:
             continue
         try:
-            marks.append(Mark(fields[2] if len(fields) > 2 else "", float(fields[0])))
-        except ValueError as error:
-            raise CorpusError(f"{path}, line {number}: expected a time, got {fields[0]!r}") from error
+            start = float(fields[0])
+        except ValueError:
+            start = math.nan
+        if not math.isfinite(start):
+            raise CorpusError(f"{path}, line {number}: expected a time, got {ascii(fields[0])[:40]}")
+        marks.append(Mark(fields[2] if len(fields) > 2 else "", start))
     return _ordered(marks, path)
 
 
@@ -201,7 +283,8 @@ def _ordered(marks: list[Mark], path: Path) -> list[Mark]:
     for before, mark in pairwise([Mark("", 0.0), *marks]):
         if not mark.start >= before.start:
             raise CorpusError(
-                f"{path}: the label {mark.symbol!r} is at {mark.start} s, after one at {before.start} s"
+                f"{path}: the label {ascii(mark.symbol)[:40]} is at {mark.start} s, after one at "
+                f"{before.start} s"
             )
     return marks
 

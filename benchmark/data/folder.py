@@ -1,52 +1,47 @@
 """Any folder of recordings, with or without a table that says what they are.
 
-The table is a CSV with a column `file` (a path below the root) and, where known, `speaker`, `sentence`,
-`emotion` and `intensity`. Without a table every recording below the root is taken; its speaker is the name of
-its folder, its sentence its own name, and it has no emotion.
+`benchmark.data.clip_table` describes the table, a CSV. Without one every video below the root is taken, or
+every sound file where there is no video; its speaker is the name of its folder, its sentence its own name,
+and it has no emotion. A tree whose folders are emotions, intensities or views is refused: it needs a table.
+
+Where the sound of a video is, in this order: the table's column `sound`; the video's own; a sound file of the
+same stem beside it, which then begins with the first picture.
 """
 
 from __future__ import annotations
 
-import csv
-import os
-import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.data.clip_store import holds, publish
+from benchmark.data.clip_table import EXPECTED, Row, check_tree, folder_name, read_table, recordings_below
 from benchmark.data.corpus import CorpusError
-from benchmark.data.parametric import synthetic_heads
+from benchmark.data.discovery import find_files, ids_of
+from benchmark.data.parametric import synthetic_heads, synthetic_heads_identity
 from benchmark.data.recordings import (
     Recordings,
+    Unusable,
+    check_sound,
+    check_video,
+    few_names,
     fullest_speaker,
+    has_sound,
     naming,
     require_files,
     require_folder,
 )
+from benchmark.training.stage_cache import digest_of
 from models.preprocess.audio import RESAMPLER
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector
 from models.preprocess.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
-from models.preprocess.pipeline import Preprocess, whole_frames
+from models.preprocess.people import DEFAULT_FACE
+from models.preprocess.pipeline import NOTES, Preprocess, notes_array, whole_frames
 from models.types import MEAD_EMOTIONS, Clip
 
 VERSION = 1
-COLUMNS = ("file", "speaker", "sentence", "emotion", "intensity")
-EXPECTED = f"recordings ({', '.join((*VIDEO_SUFFIXES[:3], *AUDIO_SUFFIXES[:2]))}, ...)"
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is known of one recording."""
-
-    path: Path
-    speaker: str
-    sentence: str
-    emotion: str | None
-    intensity: int
 
 
 class Folder(Recordings):
@@ -56,6 +51,8 @@ class Folder(Recordings):
         table: the CSV, a path below the root or an absolute one; None takes every recording.
         emotions: the labels that the table may use, in their order; only those that occur are kept.
         frame_size: side of the prepared frames in pixels.
+        face: whose face where several people are in the picture: `largest`, `left`, `right`, or a number from
+            the left.
     """
 
     name = "folder"
@@ -70,30 +67,50 @@ class Folder(Recordings):
         table: str | None = None,
         emotions: Sequence[str] = MEAD_EMOTIONS,
         frame_size: int = 128,
+        face: str | int = DEFAULT_FACE,
+        unusable: Unusable = "refuse",
+        left_out: Sequence[str] = (),
     ) -> None:
         self._root = Path(root)
         self._cache = cache
+        self.unusable = unusable
         require_folder("data=folder", self._root, EXPECTED)
         if table is None:
-            rows = list(_untold(self._root))
+            paths = recordings_below(self._root)
+            require_files("data=folder", self._root, paths, EXPECTED)
+            check_tree(self._root, paths)
+            rows = [Row(path, folder_name(self._root, path), path.stem, None, 1) for path in paths]
         else:
             rows = read_table(self._root, self._root / table, tuple(emotions))
-        require_files("data=folder", self._root, [row.path for row in rows], EXPECTED)
-        self._rows = {_clip_id(self._root, row.path): row for row in rows}
+        self.has_frames = any(row.path.suffix.lower() in VIDEO_SUFFIXES for row in rows)
+        self._sounds = {row.path: row.sound or _sound_beside(row.path) for row in rows if self.has_frames}
+        self._every_row = tuple(rows)
+        # Of all rows, so that leaving one out doesn't rename another.
+        self._ids = {path: name for name, path in ids_of(self._root, [row.path for row in rows]).items()}
+        usable = set(self._split_off((row.path for row in rows), left_out))
+        rows = [row for row in rows if row.path in usable]
+        self._rows = {self._ids[row.path]: row for row in rows}
         self._files = {name: row.path for name, row in self._rows.items()}
-        if len(self._rows) < len(rows):
-            raise CorpusError(f"data=folder: recordings in {self._root} differ only in their suffix")
-        self.has_frames = _all_videos(self._root, [row.path for row in rows])
+        self._unlisted = _without_video(self._root, self._sounds) if table is None else []
         found = {row.emotion for row in rows}
         self.emotions = tuple(e for e in emotions if e in found)
         if self.emotions and None in found:
             raise CorpusError(f"{table}: some rows have an emotion and some have none; label all or none")
         self.has_landmarks = self.has_frames
-        self._preprocess = Preprocess(detector=detector, size=frame_size) if self.has_frames else None
+        self._detector = detector if self.has_frames else None
+        self._preprocess = (
+            Preprocess(detector=detector, size=frame_size, face=face) if self.has_frames else None
+        )
         self.default_subject = fullest_speaker(self.clips())
 
     def _settings(self) -> str:
-        return f"folder v{VERSION} {self._preprocess.identity() if self._preprocess else RESAMPLER}"
+        named = [(row.path, row.sound, row.sound_start) for row in self._every_row if row.sound]
+        named = [[*(p.relative_to(self._root).as_posix() for p in pair), start] for *pair, start in named]
+        sounds = f" sounds {digest_of(named)}" if named else ""
+        return f"folder v{VERSION} {self._preprocess.identity() if self._preprocess else RESAMPLER}{sounds}"
+
+    def _sources(self) -> Sequence[Path]:
+        return (*super()._sources(), *(sound for sound in self._sounds.values() if sound))
 
     def _clip(self, name: str, directory: Path) -> Clip:
         row = self._rows[name]
@@ -107,104 +124,78 @@ class Folder(Recordings):
         )
 
     def prepare(self, clip: Clip, *, frames: bool = True) -> None:
-        wanted = ("waveform", "landmarks", "frames") if self._preprocess else ("waveform",)
+        wanted = ("waveform", "landmarks", "frames", NOTES) if self._preprocess else ("waveform", NOTES)
         if holds(clip.directory, *wanted):
             return
         path = self._files[clip.id]
         with naming(clip):
             if self._preprocess:
-                arrays = self._preprocess.video(path)
+                sound, start = self._sound(clip.id)
+                arrays = self._preprocess.video(path, sound=sound, sound_start=start)
             else:
-                arrays = {"waveform": whole_frames(shared_decoder().sound(path).waveform)}
+                sound_only = shared_decoder().sound(path)
+                arrays = {
+                    "waveform": whole_frames(sound_only.waveform),
+                    NOTES: notes_array(sound_only.notes),
+                }
         publish(clip.directory, arrays)
+
+    def _sound(self, clip_id: str) -> tuple[Path | None, float]:
+        """Return where a video's sound is, None for in itself, and when it begins."""
+        row = self._rows[clip_id]
+        if row.sound is not None:
+            return row.sound, row.sound_start
+        beside = self._sounds[row.path]
+        return (beside, 0.0) if beside is not None and not has_sound(row.path) else (None, 0.0)
+
+    def _inputs(self, clip_id: str) -> tuple[Path, ...]:
+        path = self._files[clip_id]
+        sound = self._sounds.get(path)
+        return (path, sound) if sound else (path,)
+
+    def _circumstances(self, clip_id: str) -> str:
+        row = self._rows[clip_id]
+        return f"{self.has_frames} {row.sound is not None} {row.sound_start}"
+
+    def _check(self, path: Path, *others: Path) -> None:
+        if not self.has_frames:
+            return check_sound(shared_decoder().sound(path).waveform)
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise CorpusError("a sound file, where other recordings are videos: nobody's face is in it")
+        check_video(path, *self._sound(self._ids[path]))
+
+    def _inspection_notes(self, unusable: Mapping[str, str]) -> tuple[str, ...]:
+        mute: list[Path] = []
+        heard: list[Path] = []
+        for name, row in self._rows.items():
+            if row.sound is None and self._sounds.get(row.path) and self.recording(name) not in unusable:
+                (heard if has_sound(row.path) else mute).append(row.path)
+        return tuple(
+            f"{len(paths)} {what}: {few_names(self._root, paths)}."
+            for paths, what in (
+                (mute, "videos without sound take it from the sound file of the same name beside them"),
+                (heard, "videos have sound, and a sound file of the same name beside them is not used"),
+                (self._unlisted, "sound files belong to no video and are not used"),
+            )
+            if paths
+        )
 
     def heads(self) -> np.ndarray:
         return synthetic_heads()
 
-
-def _untold(root: Path) -> Iterator[Row]:
-    paths = [p for p in sorted(root.rglob("*")) if p.suffix.lower() in VIDEO_SUFFIXES]
-    if not paths:
-        paths = [p for p in sorted(root.rglob("*")) if p.suffix.lower() in AUDIO_SUFFIXES]
-    for path in paths:
-        speaker = path.parent.name if path.parent != root else "speaker"
-        yield Row(path, speaker, path.stem, None, 1)
+    def heads_identity(self) -> str:
+        return synthetic_heads_identity()
 
 
-def read_table(root: Path, table: Path, emotions: Sequence[str]) -> list[Row]:
-    """The rows of a clip table, in its order.
-
-    Raises:
-        CorpusError: naming the table and the line: a missing or unknown column, a missing or duplicate file,
-            an unknown emotion, an intensity that is not 1, 2 or 3, or no rows.
-    """
-    if not table.is_file():
-        raise CorpusError(f"{table}: no such table; set data.table, or null to take every recording")
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, strict=True)
-            _check_columns(table, reader.fieldnames or ())
-            rows: dict[Path, Row] = {}
-            for record in reader:
-                row = _row(root, table, reader.line_num, record, emotions)
-                if row.path in rows:
-                    raise CorpusError(f"{table}, line {reader.line_num}: {record['file']} is listed twice")
-                rows[row.path] = row
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CorpusError(f"{table}: not a CSV in UTF-8: {error}") from error
-    if not rows:
-        raise CorpusError(f"{table}: the table has no rows")
-    return list(rows.values())
+def _sound_beside(path: Path) -> Path | None:
+    """Return the sound file of a video's stem in its folder, the first by the order of suffixes."""
+    if path.suffix.lower() not in VIDEO_SUFFIXES:
+        return None
+    places = (path.with_suffix(ending) for s in AUDIO_SUFFIXES for ending in (s, s.upper()))
+    return next((place for place in places if place.is_file()), None)
 
 
-def _check_columns(table: Path, columns: Sequence[str]) -> None:
-    if len(columns) == 1 and any(mark in columns[0] for mark in ";\t"):
-        raise CorpusError(f"{table}, line 1: columns must be parted by commas, got {columns[0]!r}")
-    if "file" not in columns:
-        raise CorpusError(f"{table}, line 1: no column 'file', but {', '.join(columns) or 'nothing'}")
-    unknown = [column for column in columns if column not in COLUMNS]
-    if unknown:
-        raise CorpusError(f"{table}, line 1: unknown column {unknown[0]!r}; known are {', '.join(COLUMNS)}")
-    twice = [column for column in COLUMNS if columns.count(column) > 1]
-    if twice:
-        raise CorpusError(f"{table}, line 1: column {twice[0]!r} is there twice")
-
-
-def _row(root: Path, table: Path, line: int, record: dict, emotions: Sequence[str]) -> Row:
-    where = f"{table}, line {line}"
-    if None in record or None in record.values():
-        raise CorpusError(f"{where}: not as many fields as columns")
-    name = record["file"].strip()
-    path = root / name
-    if not name or Path(name).is_absolute() or ".." in Path(name).parts:
-        raise CorpusError(f"{where}: file {name!r} must be a path below {root}")
-    if not os.path.isfile(path):  # noqa: PTH113 - Path's raises where the name is too long
-        raise CorpusError(f"{where}: no such file: {path}")
-    if path.suffix.lower() not in (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES):
-        raise CorpusError(f"{where}: {name} is no recording: expected {EXPECTED}")
-    emotion = record.get("emotion", "").strip() or None
-    if emotion is not None and emotion not in emotions:
-        raise CorpusError(
-            f"{where}: unknown emotion {emotion!r}; known are {', '.join(emotions)}; add others by "
-            "data.emotions=[...]"
-        )
-    intensity = record.get("intensity", "").strip() or ("1" if emotion in (None, "neutral") else "3")
-    if intensity not in ("1", "2", "3"):
-        raise CorpusError(f"{where}: intensity {intensity!r}; expected 1, 2 or 3")
-    speaker = record.get("speaker", "").strip() or (path.parent.name if path.parent != root else "speaker")
-    sentence = record.get("sentence", "").strip() or path.stem
-    return Row(path, speaker, sentence, emotion, int(intensity))
-
-
-def _all_videos(root: Path, paths: Sequence[Path]) -> bool:
-    videos = [p.suffix.lower() in VIDEO_SUFFIXES for p in paths]
-    if any(videos) and not all(videos):
-        other = paths[videos.index(not videos[0])]
-        raise CorpusError(f"data=folder: {root} mixes videos and sound files ({other.name}); list one kind")
-    return all(videos)
-
-
-def _clip_id(root: Path, path: Path) -> str:
-    """A plain file name for a recording: its path below the root without suffix."""
-    name = path.relative_to(root).with_suffix("").as_posix().replace("/", "_")
-    return re.sub(r"[^\w.+-]", "-", name).lstrip(".") or "clip"
+def _without_video(root: Path, sounds: Mapping[Path, Path | None]) -> list[Path]:
+    """Return the sound files below a folder of videos that are of none of them."""
+    used = set(sounds.values())
+    return [path for path in find_files(root, AUDIO_SUFFIXES) if path not in used] if sounds else []

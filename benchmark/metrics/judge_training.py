@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.metrics.convolution import Layer
+from models.heartbeat import beat
 
 MOST_RATE = 3e-3
 """The peak of the learning rate, which rises over the first third of the steps and then falls to zero."""
@@ -20,6 +21,7 @@ def descend(net: nn.Module, loss: Callable[[], Tensor], steps: int, *, weight_de
     # The schedule has three phases, which a handful of steps cannot have.
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, MOST_RATE, total_steps=max(steps, 10))
     for _ in range(steps):
+        beat()
         optimiser.zero_grad()
         loss().backward()
         optimiser.step()

@@ -19,6 +19,9 @@ from benchmark.metrics.frechet import ClipSets
 from benchmark.metrics.resampling import interval_around, resamples_of
 from benchmark.metrics.score import Score
 
+LARGEST_FEATURE = 1e40
+"""Sums of sixth powers of larger ones may be infinite."""
+
 
 def kernel_distance(first: np.ndarray, second: np.ndarray) -> float:
     """The unbiased squared MMD of vectors (n, d) and (m, d); below 0 for sets that are closer than chance.
@@ -43,7 +46,7 @@ def kernel_score(
         resamples: 0 leaves the interval out.
 
     Raises:
-        ValueError: see `ClipSets`.
+        ValueError: see `ClipSets`; or features too large for the kernel.
     """
     sets = ClipSets(predicted, truth)
     blocks = _Blocks.of(sets)
@@ -69,7 +72,18 @@ class _Blocks:
 
     @classmethod
     def of(cls, sets: ClipSets) -> _Blocks:
+        """Sum the kernel over all pairs of vectors.
+
+        Raises:
+            ValueError: the features are so large that their kernel is infinite.
+        """
         (x, y), (n, m) = sets.sides, sets.lengths
+        largest = max(float(np.abs(x).max()), float(np.abs(y).max()))
+        if largest > LARGEST_FEATURE:
+            raise ValueError(
+                f"features: the largest is {largest:.3g}; expected at most {LARGEST_FEATURE:.0e}, "
+                "as their kernel is of the sixth order"
+            )
         return cls(_within(x, n), _within(y, m), (_kernel_sums(x, n, y, m), np.outer(n, m)))
 
     def value(self, drawn: np.ndarray) -> float:

@@ -28,6 +28,9 @@ Length = Literal["inter-ocular distance", "face width"]
 SMALLEST_FACE = 1e-3
 """Pixels between the stable points' extremes below which a frame's points have no scale to align by."""
 
+LARGEST_COORDINATE = 1e9
+"""Pixels from the corner; no picture has as many."""
+
 
 @dataclass(frozen=True)
 class Sides:
@@ -188,7 +191,8 @@ def faces_found(landmarks: np.ndarray, what: str) -> np.ndarray:
     """(frames,) bool: the frames of (frames, 68 or 106, 2) with a face; the others must be all NaN.
 
     Raises:
-        ValueError: another shape, no frames, an infinite value, or a frame of which only some points are NaN.
+        ValueError: another shape, no frames, a value that is infinite or larger than any picture, or a frame
+            of which only some points are NaN.
     """
     array = np.asarray(landmarks)
     if array.ndim != 3 or array.shape[1] not in (68, 106) or array.shape[2] != 2:
@@ -201,6 +205,14 @@ def faces_found(landmarks: np.ndarray, what: str) -> np.ndarray:
         frame = int(np.argwhere(np.isinf(array))[0, 0])
         raise ValueError(
             f"{what}: infinite in frame {frame}; expected pixels, or NaN where no face was found"
+        )
+    # Squares of larger ones may be infinite, and so a score.
+    far = np.abs(array) > LARGEST_COORDINATE
+    if far.any():
+        frame, point, axis = np.argwhere(far)[0]
+        raise ValueError(
+            f"{what}: {array[frame, point, axis]:.3g} in frame {frame}; expected pixels, at most "
+            f"{LARGEST_COORDINATE:.0e} from the corner"
         )
     missing = np.isnan(array).mean((1, 2))
     partial = (missing > 0) & (missing < 1)

@@ -254,6 +254,8 @@ class Metric:
     """The frames that a metric of a set looks at."""
     best: float | None = 0.0
     """The value of a perfect prediction; None where it has none (PSNR leaves identical frames out)."""
+    limits: tuple[float | None, float | None] = (0.0, None)
+    """The least and the greatest value that is possible; None where there is none."""
     sees: frozenset[Damage] = frozenset()
     """Damages under which a larger dose scores strictly worse. What is neither here nor in `blind_to` may
     move the value, but not in proportion. Every protocol of clips names something here or there."""
@@ -286,4 +288,6 @@ def info(metric: Metric) -> ProtocolInfo:
         main=metric.main,
         family=metric.family,
         legacy=metric.legacy,
+        least=metric.limits[0],
+        most=metric.limits[1],
     )

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from models.heartbeat import beat
+
 LEVEL = 0.95
 """Of every interval."""
 
@@ -24,6 +26,7 @@ def check_pairs(predicted: Sequence[np.ndarray], truth: Sequence[np.ndarray]) ->
 def resamples_of(clips: int, rng: np.random.Generator, resamples: int) -> Iterator[np.ndarray]:
     """`clips` clips drawn with replacement, `resamples` times: their indices (clips,)."""
     for _ in range(resamples):
+        beat()
         yield rng.integers(clips, size=clips)
 
 

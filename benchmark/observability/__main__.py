@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Imported here, because an exception from a signal may get lost in an import: see `run_and_exit`.
     import benchmark.execute  # noqa: F401
     import reports.observability  # noqa: F401
-    from benchmark.run import guarded
+    from benchmark.signals import run_interruptible
 
-    return guarded(lambda: _run(arguments))
+    return run_interruptible(lambda: _run(arguments))
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -51,6 +51,7 @@ def _run(arguments: Sequence[str]) -> int:
     from benchmark.observations import OBSERVATIONS, read_observations, write_observations
     from benchmark.plan import observing_plan
     from benchmark.results import folder_of, writing
+    from benchmark.run import begin_work
     from models.errors import FAILED, storage_faults
     from reports.observability import sentence, write_observability
 
@@ -59,11 +60,13 @@ def _run(arguments: Sequence[str]) -> int:
         raise ConfigError("observe.clips: expected 1 or more clips to damage, got 0")
     plan = observing_plan(settings)
     (job,) = plan.jobs.values()
+    if settings.dry_run:
+        print(f"1 job, {job.key}: damage {settings.observe['clips']} clips and score them")
+        return 0
     folder = folder_of(settings, plan, job.key)
-    with storage_faults(f"beginning work in {settings.out}"):
-        (settings.out / "stages").mkdir(parents=True, exist_ok=True)
-    sound = folder.is_complete() and folder.damage() is None
-    outcome = do_jobs(settings, plan, [] if sound else [job], {})
+    jobs = [] if folder.is_complete() and folder.damage() is None else [job]
+    begin_work(settings, jobs)
+    outcome = do_jobs(settings, plan, jobs, {})
     for reason in unobserved(plan, outcome):
         print(f"FAILED: {reason}", file=sys.stderr)
         return FAILED

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.workers import one_thread
+from models.command import Parser
 
 if TYPE_CHECKING:
     from benchmark.score.folder import Settings
@@ -28,12 +29,13 @@ it at once, before anything is scored.
 
 EPILOG = """\
 writes report.html, report.md, scores.csv, records.jsonl and manifest.json into --out, all or none
-exit codes: 0 done, 2 something that was given cannot be used, 4 a storage fault, 130/143 interrupted
+exit codes: 0 done, 2 something that was given cannot be used, 3 a pair stalled (--stall fail), 4 a storage
+fault, 130/143 interrupted
 """
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         "python -m benchmark.score",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -62,6 +64,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="sync.safetensors of a run: also score how well the mouth moves with the reference's sound",
     )
+    landmarks.add_argument(
+        "--face",
+        default="largest",
+        metavar="WHO",
+        help="who is scored where the reference shows several people: largest, left, right, or a number from "
+        "the left (largest); in the generated video it is the person at the same place",
+    )
     landmarks.add_argument("--cache", type=Path, default=Path(".cache/score"), metavar="DIR")
     pictures = made.add_argument_group("pictures")
     pictures.add_argument(
@@ -82,6 +91,12 @@ def parser() -> argparse.ArgumentParser:
         "--feature-every", type=int, default=1, metavar="N", help="use every N-th frame for them (1)"
     )
     pictures.add_argument(
+        "--speakers",
+        metavar="WHO",
+        help="whose the clips are, so that real clips can be compared with others of the same person: one, "
+        "folder (the first folder of their path), or a CSV with the columns file and speaker",
+    )
+    pictures.add_argument(
         "--allow-biased", action="store_true", help="also for fewer frames than twice the dimensions"
     )
     allowed = made.add_argument_group("what may be changed to make videos comparable; the report says where")
@@ -92,6 +107,16 @@ def parser() -> argparse.ArgumentParser:
     )
     allowed.add_argument(
         "--resize", action="store_true", help="bring generated frames to the reference's size"
+    )
+    made.add_argument(
+        "--stall-seconds",
+        type=float,
+        default=600.0,
+        metavar="S",
+        help="name a pair that makes no progress for so long, and where it stands; 0: never (600)",
+    )
+    made.add_argument(
+        "--stall", choices=("report", "fail"), default="report", help="fail: it ends the command, too"
     )
     made.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (one per core)")
     return made
@@ -106,9 +131,14 @@ def settings_of(options: argparse.Namespace) -> Settings:
     from benchmark.score.folder import Settings
     from benchmark.score.pairing import Allowances
     from models.errors import InputError
+    from models.preprocess.people import DEFAULT_FACE, check_face
 
-    for name, least in (("workers", 1), ("feature_every", 1), ("trim", 0)):
-        if getattr(options, name) < least:
+    if options.face != DEFAULT_FACE and (options.no_landmarks or _landmark_folders(options) is not None):
+        raise InputError(
+            "--face chooses among faces that FaceMesh finds: leave it or the landmark options out"
+        )
+    for name, least in (("workers", 1), ("feature_every", 1), ("trim", 0), ("stall_seconds", 0)):
+        if not getattr(options, name) >= least:
             raise InputError(f"--{name.replace('_', '-')}: expected {least} or more")
     if options.no_landmarks and options.crop == "face":
         raise InputError("--crop face needs the reference's landmarks: leave --no-landmarks out")
@@ -128,6 +158,7 @@ def settings_of(options: argparse.Namespace) -> Settings:
             inception_weights=options.inception_weights,
             every=options.feature_every,
             sync_judge=options.sync_judge,
+            face=check_face(options.face),
         ),
         allow=Allowances(options.allow_missing, options.resample, options.trim, options.resize),
         landmarks=_landmark_folders(options),
@@ -135,6 +166,9 @@ def settings_of(options: argparse.Namespace) -> Settings:
         workers=options.workers,
         allow_biased=options.allow_biased,
         overwrite=options.overwrite,
+        speakers=options.speakers,
+        stall_seconds=options.stall_seconds,
+        end_stalled=options.stall == "fail",
     )
 
 
@@ -205,27 +239,24 @@ class Display:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    """Score a folder; the exit code says how it went."""
     one_thread()
     # Imported here, because an exception from a signal may get lost in an import.
-    import benchmark.score.folder
-    from benchmark.errors import Interrupted
-    from benchmark.signals import exit_code, signals_interrupt
-    from models.errors import DONE, UserError
+    import benchmark.score.folder  # noqa: F401
+    from benchmark.signals import run_interruptible
 
-    with signals_interrupt():
-        try:
-            settings = settings_of(options)
-            with Display() as follow:
-                page = benchmark.score.folder.score_folders(settings, follow)
-            print(page)
-            return DONE
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return error.exit_code
-        except Interrupted as stop:
-            print(f"stopped by {stop}; nothing was written", file=sys.stderr)
-            return exit_code(stop.signum)
+    return run_interruptible(lambda: _score(arguments), "nothing was written")
+
+
+def _score(arguments: Sequence[str] | None) -> int:
+    from benchmark.score.folder import score_folders
+    from models.errors import DONE
+
+    settings = settings_of(parser().parse_args(arguments))
+    with Display() as follow:
+        page = score_folders(settings, follow)
+    print(page)
+    return DONE
 
 
 if __name__ == "__main__":

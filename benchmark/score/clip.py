@@ -7,8 +7,9 @@ not grow with the length of a video.
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import cv2
 import numpy as np
 
+from benchmark.data.clip_store import holds, publish
 from benchmark.metrics.judge_file import JudgeError
 from benchmark.metrics.judges import NO_JUDGES, Judges
 from benchmark.metrics.landmarks import faces_found
@@ -24,20 +26,26 @@ from benchmark.metrics.registry import metric_of
 from benchmark.metrics.score import Score
 from benchmark.metrics.scorer import frame_features, score_clip, set_protocols
 from benchmark.metrics.sync import SyncJudge
-from benchmark.score.pairing import Pair, Side
+from benchmark.score.pairing import SIDES, Pair, Side
 from models.audio.framing import SAMPLES_PER_FRAME
-from models.errors import InputError
+from models.errors import InputError, storage_error
 from models.landmarks.alignment import apply
+from models.numerics import array_numerics
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.facemesh import FaceMesh
-from models.preprocess.faces import FaceDetector, read_landmarks
-from models.preprocess.pipeline import crop, fit_sound, portrait_similarity
+from models.preprocess.faces import FaceDetector, Faces
+from models.preprocess.landmark_files import read_landmarks
+from models.preprocess.people import DEFAULT_FACE
+from models.preprocess.pipeline import crop, find_face, fit_sound, portrait_similarity
+from models.sealed import read_sealed
 from models.types import CROP_SIZE, Prediction
 
 if TYPE_CHECKING:
     from benchmark.metrics.extractors import FrameExtractor
 
 Crop = Literal["none", "face"]
+FACES = ("landmarks", "people", "note")
+"""Arrays that the cache holds of each video."""
 CHUNK = 64
 """Frames that are cropped at a time."""
 
@@ -53,6 +61,8 @@ class Rules:
     inception_weights: Path | None = None
     every: int = 1
     """Every so many frames go into the scores of the whole set."""
+    face: str | int = DEFAULT_FACE
+    """Whose face of several in the reference; the generated video's is the one at the same place."""
     sync_judge: Path | None = None
     """File of a `SyncJudge`, which hears the reference's sound track."""
 
@@ -65,6 +75,8 @@ class ClipResult:
     """(n, d) of generated and reference frames, by `Metric.features`."""
     faces: int
     """Frames of the reference with a face; 0 where landmarks are not used."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know of the clip, in sentences."""
 
 
 def prepare(rules: Rules) -> None:
@@ -100,7 +112,7 @@ def score_pair(pair: Pair, rules: Rules, cache: Path) -> ClipResult:
         InputError: naming the file: it cannot be decoded, is not what its container said, or shows no face.
         ValueError: naming the clip: a protocol cannot be computed from it.
     """
-    generated, reference = load_pair(pair, rules, cache)
+    generated, reference, notes = load_pair(pair, rules, cache)
     scores = score_clip(
         generated,
         reference,
@@ -118,17 +130,23 @@ def score_pair(pair: Pair, rules: Rules, cache: Path) -> ClipResult:
     ]
     found = int(np.isfinite(reference.landmarks).all((1, 2)).sum())
     both = {name: (features[0][name], features[1][name]) for name in features[1]}
-    return ClipResult(pair.name, scores, both, found)
+    return ClipResult(pair.name, scores, both, found, notes)
 
 
-def load_pair(pair: Pair, rules: Rules, cache: Path) -> tuple[Prediction, Prediction]:
-    """Generated and reference video as the protocols see them: frames of one size, landmarks of one crop.
+def load_pair(pair: Pair, rules: Rules, cache: Path) -> tuple[Prediction, Prediction, tuple[str, ...]]:
+    """Return generated and reference video as the protocols see them, and notes on who is in them.
+
+    Both have frames of one size and landmarks of one crop.
 
     Raises:
         InputError: naming the file.
     """
     pictures = [_decode(side) for side in (pair.generated, pair.reference)]
-    landmarks = [_landmarks(pair, side, p, rules, cache) for side, p in _sides(pair, pictures)]
+    faces = _faces(pair, pictures, rules, cache)
+    landmarks = [each.landmarks for each in faces]
+    notes = tuple(
+        f"{name} {pair.name}: {each.note}." for name, each in zip(SIDES, faces, strict=True) if each.note
+    )
     pictures, landmarks = ([each[: pair.frames] for each in part] for part in (pictures, landmarks))
     height, width = pictures[1].shape[1:3]
     if pictures[0].shape != pictures[1].shape:
@@ -140,11 +158,7 @@ def load_pair(pair: Pair, rules: Rules, cache: Path) -> tuple[Prediction, Predic
     else:
         matrix = np.eye(2, 3) * (CROP_SIZE / width)
     moved = [apply(matrix, each.astype(np.float32)) for each in landmarks]
-    return Prediction(moved[0], pictures[0]), Prediction(moved[1], pictures[1])
-
-
-def _sides(pair: Pair, pictures: Sequence[np.ndarray]) -> Iterator[tuple[Side, np.ndarray]]:
-    return zip((pair.generated, pair.reference), pictures, strict=True)
+    return Prediction(moved[0], pictures[0]), Prediction(moved[1], pictures[1]), notes
 
 
 def _decode(side: Side) -> np.ndarray:
@@ -170,32 +184,70 @@ def sound_of(pair: Pair) -> np.ndarray:
     return whole[: pair.frames * SAMPLES_PER_FRAME]
 
 
-def _landmarks(pair: Pair, side: Side, pictures: np.ndarray, rules: Rules, cache: Path) -> np.ndarray:
-    """(frames, 68, 2) float32, pixels of the video."""
+def _faces(pair: Pair, pictures: Sequence[np.ndarray], rules: Rules, cache: Path) -> tuple[Faces, Faces]:
+    """Return the same person's faces in the generated and the reference video, in pixels of each."""
+    sides, views = (pair.generated, pair.reference), [each.shape[2:0:-1] for each in pictures]
     if not rules.landmarks:
-        return np.full((len(pictures), 68, 2), np.nan, np.float32)
-    if side.landmarks is not None:
-        return read_landmarks(side.landmarks, len(pictures))
-    found = detected(side.video, pictures, _detector(), cache)
-    if side is pair.reference and not faces_found(found[: pair.frames], str(side.video)).any():
-        raise InputError(f"{side.video}: no face found in any frame; the truth must show one")
-    return found
+        nobody = [Faces(np.full((len(each), 68, 2), np.nan, np.float32), 0) for each in pictures]
+        return nobody[0], nobody[1]
+    if sides[0].landmarks is not None and sides[1].landmarks is not None:
+        given = [
+            read_landmarks(side.landmarks, len(p))
+            for side, p in zip(sides, pictures, strict=True)
+            if side.landmarks
+        ]
+        return Faces(given[0], 1), Faces(given[1], 1)
+    reference = detected(sides[1].video, pictures[1], _detector(), cache, face=rules.face)
+    if not faces_found(reference.landmarks[: pair.frames], str(sides[1].video)).any():
+        raise InputError(f"{sides[1].video}: no face found in any frame; the truth must show one")
+    near = reference.landmarks * (np.array(views[0], np.float32) / views[1])
+    generated = detected(sides[0].video, pictures[0], _detector(), cache, near=near)
+    return generated, reference
 
 
-def detected(video: Path, pictures: np.ndarray, detector: FaceDetector, cache: Path) -> np.ndarray:
-    """Landmarks that the detector finds, kept by the digest of the file and of the detector."""
-    digest = hashlib.sha256(detector.identity().encode())
+def detected(
+    video: Path,
+    pictures: np.ndarray,
+    detector: FaceDetector,
+    cache: Path,
+    *,
+    face: str | int = DEFAULT_FACE,
+    near: np.ndarray | None = None,
+) -> Faces:
+    """Return the face that the detector follows, from the cache where the same was asked before.
+
+    Args:
+        face: see `models.preprocess.people.check_face`.
+        near: where the same person is in another video, in pixels of this one; used where there are
+            several people.
+    """
+    faces = _detected(video, pictures, detector, cache, face, None)
+    if near is None or faces.people < 2:
+        return faces
+    return _detected(video, pictures, detector, cache, face, near)
+
+
+def _detected(
+    video: Path,
+    pictures: np.ndarray,
+    detector: FaceDetector,
+    cache: Path,
+    face: str | int,
+    near: np.ndarray | None,
+) -> Faces:
+    digest = hashlib.sha256(f"{detector.identity()} {array_numerics().digest} {face}".encode())
+    if near is not None:
+        digest.update(near.tobytes())
     with video.open("rb") as file:
         digest.update(hashlib.file_digest(file, "sha256").digest())
-    kept = cache / f"{digest.hexdigest()[:32]}.npy"
-    if kept.is_file():
-        return read_landmarks(kept, len(pictures))
-    landmarks = detector(pictures, video)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=cache, suffix=".tmp", delete=False) as file:
-        np.save(file, landmarks)
-    Path(file.name).replace(kept)
-    return landmarks
+    place = cache / digest.hexdigest()[:32]
+    if holds(place, *FACES):
+        landmarks, people, note = (read_sealed(place / f"{name}.npy") for name in FACES)
+        return Faces(np.array(landmarks), int(people), str(note))
+    faces = find_face(detector, pictures, video, face, near=near)
+    arrays = (faces.landmarks, np.array(faces.people), np.array(faces.note))
+    publish(place, dict(zip(FACES, arrays, strict=True)))
+    return faces
 
 
 def resized(pictures: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -215,9 +267,17 @@ def _cropped(pictures: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _on_disk(shape: tuple[int, ...]) -> np.ndarray:
-    """An array in an unnamed file, which ends with it."""
+    """Return an array in an unnamed file, which ends with it.
+
+    Raises:
+        StorageError: the disk has no room for all of it: once mapped, that would be a bus error.
+    """
     with tempfile.TemporaryFile() as scratch:
-        return np.memmap(scratch, np.uint8, "w+", shape=shape)
+        try:
+            os.posix_fallocate(scratch.fileno(), 0, int(np.prod(shape)))
+        except OSError as error:
+            raise storage_error(error, f"decoding into {tempfile.gettempdir()}") from error
+        return np.memmap(scratch, np.uint8, "r+", shape=shape)
 
 
 @lru_cache(maxsize=1)

@@ -6,9 +6,8 @@ import csv
 import hashlib
 import importlib.metadata
 import io
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,9 +29,12 @@ from benchmark.records import (
     write_text,
 )
 from benchmark.score.clip import ClipResult, Rules
-from benchmark.score.pairing import Allowances, FolderError, Pair, Paired, pair_folders
-from benchmark.score.work import SetScores, Workers
+from benchmark.score.pairing import NAMED, Allowances, FolderError, Pair, Paired, pair_folders
+from benchmark.score.speakers import read_speakers
+from benchmark.score.work import SetScores, Stalls, Workers
 from models.errors import InputError, storage_faults
+from models.files import FRESH, check_output_folder, filled_folder
+from models.locks import LOCK, folder_lock
 from models.preprocess.decoder import Decoder
 from models.preprocess.facemesh import FaceMesh
 
@@ -59,6 +61,12 @@ class Settings:
     resamples: int = 200
     allow_biased: bool = False
     overwrite: bool = False
+    speakers: str | None = None
+    """Whose the clips are: see `benchmark.score.speakers.read_speakers`."""
+    stall_seconds: float = 0.0
+    """Seconds without progress after which a pair is named; 0: never."""
+    end_stalled: bool = False
+    """Whether that ends the command."""
 
 
 class Follower(Protocol):
@@ -78,18 +86,34 @@ def score_folders(settings: Settings, follow: Follower) -> Path:
         StorageError: the results cannot be written.
     """
     _check_out(settings)
+    check_output_folder(settings.out, "--out")
     identity = _detector_identity(settings)
+    if settings.rules.landmarks and settings.landmarks is None:
+        check_output_folder(settings.cache, "--cache")
+    with _held(settings, follow):
+        # Another process may have filled it while this one waited.
+        _check_out(settings)
+        return _score(settings, identity, follow)
+
+
+def _score(settings: Settings, identity: str, follow: Follower) -> Path:
     paired = _pair(settings, follow)
+    speakers = read_speakers(settings.speakers, [pair.name for pair in paired.pairs])
     follow.say(_forecast(settings, paired))
-    with Workers(settings.workers, settings.rules, settings.cache) as workers:
+    stalls = Stalls(settings.stall_seconds, settings.end_stalled, follow.say)
+    with Workers(settings.workers, settings.rules, settings.cache, stalls) as workers:
         workers.prepare()
         results = _score_clips(workers, paired.pairs, follow)
         sets = workers.score_sets(
-            results, condition=CONDITION, resamples=settings.resamples, allow_biased=settings.allow_biased
+            results,
+            condition=CONDITION,
+            resamples=settings.resamples,
+            allow_biased=settings.allow_biased,
+            speakers=speakers,
         )
     manifest = _manifest(settings, paired, results, sets, identity)
     records = _records(manifest, results, sets.scores)
-    with storage_faults(f"writing {settings.out}"), _whole(settings) as fresh:
+    with storage_faults(f"writing {settings.out}"), filled_folder(settings.out, last=REPORT) as fresh:
         write_records(fresh / RECORDS, records)
         write_manifest(fresh / MANIFEST, manifest)
         write_text(fresh / SCORES_CSV, _csv(paired.pairs, results))
@@ -122,7 +146,7 @@ def _check_out(settings: Settings) -> None:
     if not out.is_dir():
         raise InputError(f"{out}: is a file; expected a folder for the report, or a new name")
     ours = (out / MANIFEST).is_file() and (out / REPORT).is_file()
-    if any(out.iterdir()) and not ours:
+    if any(p.name not in (LOCK, FRESH) for p in out.iterdir()) and not ours:
         raise InputError(f"{out}: has files of something else in it; set --out to a new folder")
     if ours and not settings.overwrite:
         raise InputError(f"{out}: holds scores already; --overwrite replaces them")
@@ -163,10 +187,21 @@ def _score_clips(workers: Workers, pairs: Sequence[Pair], follow: Follower) -> l
             problems[pair.name] = outcome
         else:
             found[pair.name] = outcome
+            for note in outcome.notes:
+                follow.say(note)
         follow("scoring", len(found) + len(problems), len(pairs))
     if problems:
         raise FolderError([problems[name] for name in sorted(problems)])
     return [found[pair.name] for pair in pairs]
+
+
+def _people(results: Sequence[ClipResult]) -> Iterator[str]:
+    """Clips in which several people are seen, in one sentence."""
+    notes = [note for result in results for note in result.notes]
+    if notes:
+        more = f" (and {len(notes) - NAMED} more)" if len(notes) > NAMED else ""
+        clips = " ".join(notes[:NAMED])
+        yield f"Several people are in the picture (--face chooses another one): {clips}{more}"
 
 
 def _left_out(settings: Settings, results: Sequence[ClipResult]) -> Iterator[str]:
@@ -228,7 +263,7 @@ def _manifest(
         seeds=(0,),
         clips={pair.name: _facts(pair, r) for pair, r in zip(paired.pairs, results, strict=True)},
         cells=(CellInfo(method, FULL, 0, "done"),),
-        notes=(*paired.notes, *_left_out(settings, results), *sets.notes),
+        notes=(*paired.notes, *_people(results), *_left_out(settings, results), *sets.notes),
         floors=sets.floors,
         provenance=_provenance(settings, identity),
     )
@@ -253,11 +288,13 @@ def _provenance(settings: Settings, identity: str) -> dict[str, Any]:
         "reference": str(settings.reference),
         "landmarks": identity,
         "crop": rules["crop"],
+        "face": rules["face"],
         "extractors": list(rules["extractors"]),
         "feature_every": rules["every"],
         "inception_weights": weights.name if weights else None,
         "sync_judge": hashlib.sha256(judge.read_bytes()).hexdigest()[:16] if judge else None,
         "resamples": settings.resamples,
+        "speakers": settings.speakers,
         "allowed": asdict(settings.allow),
         "versions": {
             name: importlib.metadata.version(name) for name in ("evp-bench", "av", "numpy", "opencv-python")
@@ -282,19 +319,16 @@ def _csv(pairs: Sequence[Pair], results: Sequence[ClipResult]) -> str:
 
 
 @contextmanager
-def _whole(settings: Settings) -> Iterator[Path]:
-    """A folder beside `out` that takes its place at the end, unless something fails."""
-    out = settings.out.absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
-        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
-        fresh.mkdir()
-        yield fresh
-        if out.exists():
-            out.replace(old)
-        try:
-            fresh.replace(out)
-        except OSError:
-            if old.exists():
-                old.replace(out)
-            raise
+def _held(settings: Settings, follow: Follower) -> Iterator[None]:
+    """Hold the output folder; a new one vanishes again if nothing is written."""
+    out = settings.out
+    made = not out.exists()
+    with storage_faults(f"beginning work in {out}"):
+        lock = folder_lock(out, f"the scores in {out}", say=follow.say, remove=True)
+    try:
+        with lock:
+            yield
+    finally:
+        if made:
+            with suppress(OSError):
+                out.rmdir()

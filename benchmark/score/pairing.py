@@ -6,16 +6,18 @@ anything is scored, and told together. Nothing is cut, resampled or resized unle
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.metrics.landmarks import faces_found
+from benchmark.data.discovery import find_files, stem_of
 from models.errors import InputError
 from models.preprocess.decoder import Decoder
-from models.preprocess.faces import Given, read_landmarks
+from models.preprocess.faces import Given
+from models.preprocess.landmark_files import read_landmarks
 from models.preprocess.media import VIDEO_SUFFIXES
 from models.preprocess.video import Outline
 from models.types import CROP_SIZE
@@ -36,7 +38,7 @@ class FolderError(InputError):
     def __init__(self, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}, nothing was written"
-        super().__init__("\n".join([count, *(f"  {problem}" for problem in problems)]))
+        super().__init__(count)
 
 
 @dataclass(frozen=True)
@@ -84,19 +86,16 @@ class Paired:
 
 
 def find_videos(folder: Path) -> dict[str, list[Path]]:
-    """Videos of a folder and its subfolders by path without suffix, sorted; hidden files are passed over.
+    """Return the videos below a folder by path without suffix (`find_files`), sorted.
 
     Raises:
-        InputError: no such folder, or no video in it.
+        InputError: no such folder, no video in it, or files in it that cannot be read or named.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        place = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in place.parts)
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not hidden:
-            found.setdefault(place.with_suffix("").as_posix(), []).append(path)
+    for path in find_files(folder, VIDEO_SUFFIXES):
+        found.setdefault(stem_of(folder, path), []).append(path)
     if not found:
         raise InputError(f"{folder}: no video in it; expected files ending in {', '.join(VIDEO_SUFFIXES)}")
     return found
@@ -176,8 +175,10 @@ def _side(video: Path, decoder: Decoder, folder: Path | None, name: str) -> Side
     outline = decoder.outline(video)
     if folder is None:
         return Side(video, outline)
-    path = Given().file(folder / f"{name}{video.suffix}")
-    faces_found(read_landmarks(path, outline.frames), str(path))
+    # The name of one file may be composed (NFC) and that of the other decomposed (NFD).
+    spellings = [folder / f"{unicodedata.normalize(form, name)}{video.suffix}" for form in ("NFC", "NFD")]
+    path = Given().file(next((place for place in spellings if Given().files(place)), spellings[0]))
+    read_landmarks(path, outline.frames)
     return Side(video, outline, path)
 
 
@@ -243,7 +244,7 @@ def _adjusted(pairs: Sequence[Pair]) -> list[str]:
     trimmed = [p.name for p in pairs if p.generated.outline.frames != p.reference.outline.frames]
     resampled = [p.name for p in pairs if p.generated.outline.resampled or p.reference.outline.resampled]
     resized = [p.name for p in pairs if _size(p.generated) != _size(p.reference)]
-    notes = []
+    notes = _media_notes(pairs)
     if trimmed:
         notes.append(f"The longer video was cut at its end in {len(trimmed)} clips: {_listed(trimmed)}.")
     if resampled:
@@ -257,6 +258,19 @@ def _adjusted(pairs: Sequence[Pair]) -> list[str]:
             f"bilinear where they grow) in {len(resized)} clips: {_listed(resized)}."
         )
     return notes
+
+
+def _media_notes(pairs: Sequence[Pair]) -> list[str]:
+    """What the files' own notes say, each with the clips that have it."""
+    clips: dict[str, list[str]] = {}
+    for pair in pairs:
+        for side in (pair.generated, pair.reference):
+            # Resampled clips are listed together.
+            for note in () if side.outline.resampled else side.outline.notes:
+                names = clips.setdefault(note, [])
+                if pair.name not in names:
+                    names.append(pair.name)
+    return [f"In {len(names)} clips: {note} ({_listed(names)})." for note, names in clips.items()]
 
 
 def _size(side: Side) -> tuple[int, int]:

@@ -5,7 +5,7 @@
     stages/.<name>-<id>.lock       held while somebody computes it
     stages/.<name>-<id>.seconds    how long it took, for estimates; never compared or hashed
 
-`stage.json` holds the digest of every file, so that damage is found before the stage is used.
+`stage.json` holds the digest of every file, and its own, so that damage is found before the stage is used.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from benchmark.records import write_text
 from models.errors import StageError, storage_error
+from models.locks import locked, say_on_stderr
 
 FORMAT = 1
 """Raised whenever the harness itself changes what a stage computes from the same configuration."""
@@ -125,9 +124,12 @@ class StageFolder:
     def damage(self) -> str | None:
         """What is wrong with the complete folder's files; None if every digest fits."""
         try:
-            files = self.recipe()["files"]
-        except (OSError, ValueError, KeyError, TypeError):
+            recipe = self.recipe()
+            digest, files = recipe.pop("digest", None), dict(recipe["files"])
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return f"{RECIPE} is unreadable"
+        if digest_of(recipe) != digest:
+            return f"{RECIPE} is not what was written"
         for name, expected in files.items():
             if not (self.path / name).is_file():
                 return f"{name} is missing"
@@ -144,21 +146,17 @@ class StageFolder:
                 return place
         raise StageError(f"{self.path} was damaged a thousand times: check the disk")
 
-    @contextmanager
-    def locked(self, wait: Callable[[], None]) -> Iterator[None]:
-        """Hold the stage; `wait` is called twice a second while another process does, and may raise."""
+    def locked(
+        self, wait: Callable[[], None], say: Callable[[str], None] = say_on_stderr
+    ) -> AbstractContextManager[None]:
+        """Hold the stage.
+
+        Args:
+            wait: called while another process holds it; may raise to give up.
+            say: is told whose it is.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self._hidden("lock"))
-        while True:
-            try:
-                lock.acquire(timeout=0.5)
-                break
-            except Timeout:
-                wait()
-        try:
-            yield
-        finally:
-            lock.release()
+        return locked(self._hidden("lock"), f"the stage {self.path.name}", say=say, wait=wait)
 
     def begin(self) -> Path:
         """An empty output folder; checkpoints of an earlier attempt stay."""
@@ -177,7 +175,9 @@ class StageFolder:
             for path in sorted(p for p in self.output.rglob("*") if p.is_file()):
                 files[path.relative_to(self.output).as_posix()] = file_digest(path)
                 _sync(path)
-            text = json.dumps({**recipe, "files": files}, indent=1, sort_keys=True, ensure_ascii=False)
+            whole = {**recipe, "files": files}
+            sealed = {**whole, "digest": digest_of(whole)}
+            text = json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False)
             write_text(self.output / RECIPE, text + "\n")
             _sync(self.output)
             self.output.rename(self.path)
@@ -197,6 +197,13 @@ class StageFolder:
             return float(self.seconds_file.read_text())
         except (OSError, ValueError):
             return None
+
+
+def discard_finished_work(root: Path) -> None:
+    """Remove work folders of complete stages: a kill between publishing and tidying up leaves them behind."""
+    for work in root.glob(".*.work"):
+        if (root / work.name[1 : -len(".work")] / RECIPE).is_file():
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def past_seconds(root: Path) -> dict[str, float]:

@@ -17,6 +17,7 @@ from scipy.signal import savgol_filter
 from models.audio.dtw import Path, dtw_path
 from models.audio.framing import NUM_CEPSTRA, num_rows, row_seconds, tail_padding
 from models.audio.mfcc import mfcc
+from models.targets import configurable
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Alignment:
         return np.interp(reference_seconds, seconds, row_seconds(self.positions))
 
 
+@configurable
 class Aligner(ABC):
     @abstractmethod
     def align(self, source: np.ndarray, reference: np.ndarray) -> Alignment:

@@ -27,6 +27,7 @@ class FeaturesStage(Stage):
     """
 
     seeded = False
+    reads = ()
 
     def __init__(self, *, pad_tail: bool = True) -> None:
         self.pad_tail = pad_tail

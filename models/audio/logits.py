@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
 
-from models.artefacts import load_arrays, save_arrays
+from models.artefacts import ARRAY_FILE_ERRORS, load_arrays, save_arrays
 from models.audio.aligners import Alignment
 from models.audio.deepspeech import WINDOW_FRAMES, DeepSpeech, logit_windows
 from models.audio.framing import HOP, PADDING, ROW_LENGTH, num_windows
@@ -36,6 +35,7 @@ class LogitsStage(Stage):
     """
 
     seeded = False
+    reads = ()
 
     def __init__(self, *, precomputed: str | None = None) -> None:
         self.precomputed = PrecomputedLogits(Path(precomputed)) if precomputed else None
@@ -174,7 +174,7 @@ def _read(path: Path) -> np.ndarray:
                 if len(loaded.files) != 1:
                     raise ValueError(f"expected one array, got {', '.join(loaded.files) or 'none'}")
                 loaded = loaded[loaded.files[0]]
-    except (ValueError, OSError, EOFError, BadZipFile) as error:
+    except ARRAY_FILE_ERRORS as error:
         raise ValueError(f"{path}: cannot be read as an array of numbers ({error})") from error
     if not np.issubdtype(loaded.dtype, np.floating):
         raise ValueError(f"{path}: expected floating-point logits, got {loaded.dtype}")

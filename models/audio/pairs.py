@@ -44,6 +44,7 @@ class PairsStage(Stage):
     """
 
     seeded = False
+    reads = ("speaker", "sentence", "emotion", "intensity")
 
     def __init__(self, *, aligner: Aligner, reference: str | None = None, hears: str = "mfcc") -> None:
         self.aligner = aligner

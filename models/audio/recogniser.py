@@ -45,6 +45,8 @@ class RecogniserStage(Stage):
         seed: of this stage, in all cells: one recogniser serves a study, as DeepSpeech would.
     """
 
+    reads = ("text", "transcribed")
+
     width: int = 192
     dropout: float = 0.05
     sentences: int = 2400

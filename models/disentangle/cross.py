@@ -250,6 +250,7 @@ class DisentangleStage(Stage):
 
     version = 2
     upstream: tuple[str, ...] = ("features", "pairs", "emotion_classifier")
+    reads = ("emotion",)
 
     width: int = 16
     hidden: int = 256

@@ -94,6 +94,7 @@ class EmotionClassifierStage(Stage):
 
     version = 2
     upstream = ("features",)
+    reads = ("emotion",)
 
     def __init__(
         self,

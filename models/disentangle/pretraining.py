@@ -109,8 +109,8 @@ class ContentPretrainingStage(Stage):
     validation_sequences: int = 128
 
     @property
-    def reads_pretraining(self) -> bool:  # type: ignore[override]
-        return self.clips == "outside"
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("pretraining",) if self.clips == "outside" else ("emotion",)
 
     def run(self, data: TrainingData, inputs: Mapping[str, Path], run: StageRun) -> None:
         train, held_out = self._clips(data, run)
@@ -207,6 +207,7 @@ class ImportedContentStage(Stage):
     """
 
     seeded = False
+    reads = ()
 
     weights: str
     width: int = 64

@@ -17,9 +17,11 @@ from models.face3d.fitting import Fit, fit
 from models.face3d.morphable import FaceModel
 from models.landmarks import alignment
 from models.landmarks.topology import IBUG68
+from models.targets import configurable
 from models.types import ping_pong
 
 
+@configurable
 class LandmarkAlignment(Protocol):
     """What all variants are to the synthesis."""
 
@@ -40,7 +42,7 @@ def _extend(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
     return alignment.fill_missing(target)[ping_pong(len(target), len(predicted))]
 
 
-class SimilarityAlignment:
+class SimilarityAlignment(LandmarkAlignment):
     """Per frame, the similarity that puts the stable points onto the target's ("w/o 3D alignment").
 
     It follows the target's roll, position and size; a head that turns or nods looks flat.
@@ -54,7 +56,7 @@ class SimilarityAlignment:
         return alignment.apply(alignment.similarity(stable @ predicted, stable @ extended), predicted)
 
 
-class StillAlignment:
+class StillAlignment(LandmarkAlignment):
     """One similarity for all frames: the face stays where the target's is on average."""
 
     needs_face_model = False
@@ -66,7 +68,7 @@ class StillAlignment:
         return alignment.apply(alignment.similarity(*mean), predicted)
 
 
-class PoseSwap:
+class PoseSwap(LandmarkAlignment):
     """Predicted expression under the target's pose.
 
     Args:

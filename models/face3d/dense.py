@@ -8,13 +8,12 @@ cheek, not where it is on the face. Meshes are x right, y up, z towards the view
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from models.artefacts import ArtefactError
+from models.artefacts import ARRAY_FILE_ERRORS, ArtefactError
 from models.face3d import bfm
 from models.face3d.morphable import CONTOUR, FaceModel, signed
 from models.landmarks.topology import IBUG68, POINTS_68_IN_106
@@ -111,6 +110,7 @@ class ICTFaceKitStage(Stage):
     """
 
     seeded = False
+    reads = ()
 
     def __init__(
         self, *, path: str, shapes: int = 30, expressions: int = 24, expression_deviation: float = 0.25
@@ -145,7 +145,7 @@ def _ict_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in names}
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (KeyError, *ARRAY_FILE_ERRORS) as error:
         raise ArtefactError(f"{path} is not ICT-FaceKit's arrays {', '.join(names)} ({error})") from error
     found = {name: array.shape for name, array in arrays.items()}
     vertices = len(arrays["neutral"]) if arrays["neutral"].ndim else 0
@@ -186,6 +186,7 @@ class BFMStage(Stage):
     """
 
     seeded = False
+    reads = ()
 
     def __init__(
         self,

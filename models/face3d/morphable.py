@@ -136,6 +136,7 @@ class Face3DStage(Stage):
 
     version = 2
     seeded = False
+    reads = ("heads",)
 
     def __init__(self, *, shapes: int = 20, expressions: int = 24) -> None:
         self.shapes = shapes

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.errors import UserError
+from models.command import Parser, run_command
 from models.importing.convert import FACE_MODEL, KINDS, Extras, import_checkpoint, import_face_model
 from models.importing.names import STATISTICS
 
@@ -28,10 +28,10 @@ its kind says is refused. Exit codes: 0 done, 2 refused, 4 storage fault.
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     width = max(map(len, _KINDS))
     kinds = "\n".join(f"  {name:<{width}}  {summary}" for name, summary in _KINDS.items())
-    built = argparse.ArgumentParser(
+    built = Parser(
         prog="python -m models.importing",
         description="Turns released weights into the files of our own stages.",
         epilog=_EPILOG.format(kinds=kinds),
@@ -49,19 +49,19 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Import a file; the exit code says how it went."""
+    return run_command(lambda: _import(arguments))
+
+
+def _import(arguments: Sequence[str] | None) -> int:
     command = parser()
     given = command.parse_args(arguments)
     extras = Extras(given.pca, given.mean, given.codes)
     if given.kind != "landmarks" and extras != Extras():
         command.error("--pca, --mean and --codes go with landmarks")
-    try:
-        if given.kind == FACE_MODEL:
-            imported = import_face_model(given.file, given.out)
-        else:
-            imported = import_checkpoint(given.kind, given.file, given.out, extras)
-    except UserError as error:
-        print(f"{command.prog}: {' '.join(str(error).split())}", file=sys.stderr)
-        return error.exit_code
+    if given.kind == FACE_MODEL:
+        imported = import_face_model(given.file, given.out)
+    else:
+        imported = import_checkpoint(given.kind, given.file, given.out, extras)
     print(f"{given.file}: {imported.tensors} tensors, {imported.parameters:,} parameters of ours among them")
     if imported.unused:
         print(f"left out, as nothing calls them: {len(imported.unused)} tensors of {_parts(imported.unused)}")

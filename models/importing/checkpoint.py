@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.artefacts import ARRAY_FILE_ERRORS
 from models.errors import InputError
 from models.importing.names import DATA_PARALLEL, Entry, Keys
 
@@ -75,7 +76,7 @@ def read_npy(path: Path, shapes: tuple[tuple[int | None, ...], ...]) -> np.ndarr
     expected = " or ".join(str(tuple("n" if n is None else n for n in shape)) for shape in shapes)
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError, SyntaxError, MemoryError, OverflowError) as error:
+    except ARRAY_FILE_ERRORS as error:
         raise InputError(f"{path} is no .npy file of floats ({_line(error)}); expected {expected}") from error
     if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
         raise InputError(f"{path} is no .npy file of floats; expected {expected}")

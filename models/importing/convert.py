@@ -18,6 +18,7 @@ from models.artefacts import ArtefactError, save_state
 from models.disentangle.emotion import classifier_file
 from models.errors import InputError, storage_faults
 from models.face3d import bfm
+from models.files import check_output_folder, filled_folder
 from models.importing import names
 from models.importing.checkpoint import read_npy, read_tensors
 from models.landmarks.codes import EmotionCodes
@@ -124,11 +125,17 @@ def our_tensors(state: Mapping[str, Tensor], keys: names.Keys) -> dict[str, Tens
 def _require_new(out: Path) -> None:
     if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
         raise InputError(f"{out} is there already: name a new folder")
+    check_output_folder(out, "--out")
 
 
 def _publish(out: Path, write: Callable[[Path], None]) -> tuple[str, ...]:
     """Let a folder appear with all its files or not at all."""
     with storage_faults(f"writing {out}"):
+        if out.is_dir():
+            # It may be a mount point, which cannot be renamed over.
+            with filled_folder(out, last="") as folder:
+                write(folder)
+            return tuple(sorted(file.name for file in out.iterdir()))
         out.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
         try:

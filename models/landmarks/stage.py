@@ -67,6 +67,7 @@ class LandmarksStage(Stage):
     """
 
     version: ClassVar[int] = 2
+    reads = ("emotion", "intensity")
 
     width: int = 16
     hidden: int = 256

@@ -7,6 +7,8 @@ behind: decoded arrays go into a file without a name that the parent opens and h
 from __future__ import annotations
 
 import atexit
+import contextlib
+import ctypes
 import json
 import os
 import resource
@@ -22,6 +24,7 @@ import numpy as np
 
 import models
 from models.errors import NO_SPACE, StorageError
+from models.heartbeat import beat
 from models.preprocess.audio import Sound, read_sound
 from models.preprocess.media import MediaError
 from models.preprocess.video import Outline, Video, read_outline, write_frames
@@ -31,6 +34,9 @@ MEMORY_BYTES = 3 * 2**30
 STALL_SECONDS = 30.0
 """Silence after which the child is taken for hung; it reports after every frame."""
 
+PR_SET_PDEATHSIG = 1
+"""Of Linux's prctl: the signal that a process gets when its parent ends."""
+
 SERVE = "from models.preprocess.decoder import serve; serve()"
 
 
@@ -39,7 +45,7 @@ class Decoder:
 
     def __init__(self, *, memory_bytes: int = MEMORY_BYTES, stall_seconds: float = STALL_SECONDS) -> None:
         self._memory_bytes = memory_bytes
-        self._stall_seconds = stall_seconds
+        self._stall_seconds, self._slice = stall_seconds, min(1.0, stall_seconds)
         self._child: subprocess.Popen[bytes] | None = None
         self._owner = -1
         self._socket: socket.socket | None = None
@@ -56,7 +62,7 @@ class Decoder:
             waveform = np.frombuffer(scratch.read(), np.float32)
         if len(waveform) != reply["samples"]:
             raise MediaError(f"{path}: {reply['samples']} samples decoded, {len(waveform)} received")
-        return Sound(waveform.copy(), reply["start"])
+        return Sound(waveform.copy(), reply["start"], tuple(reply["notes"]))
 
     def video(self, path: Path, scratch_folder: Path | None = None) -> tuple[Video, np.ndarray]:
         """The file's frames at 25 fps: what they are, and (frames, height, width, 3) uint8 mapped from disk.
@@ -66,7 +72,7 @@ class Decoder:
             StorageError: the scratch folder is full.
         """
         with tempfile.TemporaryFile(dir=scratch_folder) as scratch:
-            video = Video(**self._ask("video", path, scratch))
+            video = Video(**_with_notes(self._ask("video", path, scratch, scratch_folder)))
             shape = (video.frames, video.height, video.width, 3)
             return video, np.memmap(scratch, np.uint8, "r", shape=shape)
 
@@ -77,7 +83,7 @@ class Decoder:
             MediaError: naming the file.
         """
         with tempfile.TemporaryFile() as scratch:
-            return Outline(**self._ask("outline", path, scratch))
+            return Outline(**_with_notes(self._ask("outline", path, scratch)))
 
     def close(self) -> None:
         if self._child is not None and self._owner == os.getpid():
@@ -87,7 +93,7 @@ class Decoder:
             self._socket.close()
         self._child = self._socket = None
 
-    def _ask(self, what: str, path: Path, scratch: BinaryIO) -> dict[str, Any]:
+    def _ask(self, what: str, path: Path, scratch: BinaryIO, folder: Path | None = None) -> dict[str, Any]:
         if not path.is_file():
             raise MediaError(f"{path}: no such file")
         if path.stat().st_size == 0:
@@ -103,19 +109,33 @@ class Decoder:
         except (ConnectionError, EOFError):
             raise MediaError(f"{path}: the decoder {self._obituary()} on this file") from None
         if reply["outcome"] == "storage":
+            place = folder or tempfile.gettempdir()
             raise StorageError(
-                f"no space left in {tempfile.gettempdir()} while decoding {path}: free some, or set "
-                "TMPDIR to a folder on another disk"
+                f"no space left in {place} while decoding {path}: free some, or set TMPDIR to a folder on "
+                "another disk"
             )
         if reply["outcome"] == "refused":
             raise MediaError(reply["message"])
         return reply["value"]
 
     def _reply(self, channel: socket.socket) -> dict[str, Any]:
-        """The next message that is not a sign of life. Each line that arrives renews the patience."""
-        buffer = b""
+        """Return the next message that is not a sign of life. Each line that arrives renews the patience.
+
+        Raises:
+            TimeoutError: the child was silent for too long. Only seconds are counted in which this process
+                ran itself: both may have been stopped meanwhile.
+        """
+        buffer, silent = b"", 0.0
         while True:
-            data = channel.recv(65536)
+            try:
+                data = channel.recv(65536)
+            except TimeoutError:
+                silent += self._slice
+                if silent >= self._stall_seconds:
+                    raise
+                continue
+            silent = 0.0
+            beat()
             if not data:
                 raise EOFError
             *lines, buffer = (buffer + data).split(b"\n")
@@ -138,7 +158,7 @@ class Decoder:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": _python_path()},
             )
-        ours.settimeout(self._stall_seconds)
+        ours.settimeout(self._slice)
         self._socket, self._owner = ours, os.getpid()
         return ours
 
@@ -161,6 +181,10 @@ def shared_decoder() -> Decoder:
     return _shared[os.getpid()]
 
 
+def _with_notes(reply: dict[str, Any]) -> dict[str, Any]:
+    return {**reply, "notes": tuple(reply["notes"])}
+
+
 def _python_path() -> str:
     root = str(Path(models.__file__).resolve().parents[1])
     return os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
@@ -170,6 +194,7 @@ def serve() -> None:
     """The child: answer requests until the parent is gone."""
     descriptor, memory_bytes = int(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     channel = socket.socket(fileno=descriptor)
@@ -184,6 +209,12 @@ def serve() -> None:
         channel.sendall(json.dumps(reply).encode() + b"\n")
 
 
+def _end_with_parent() -> None:
+    """Let the kernel end this process with its parent, which may be killed while a codec loops here."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def _answer(request: dict[str, Any], scratch: BinaryIO, progress: Any) -> dict[str, Any]:
     path = Path(request["path"])
     try:
@@ -194,7 +225,7 @@ def _answer(request: dict[str, Any], scratch: BinaryIO, progress: Any) -> dict[s
         else:
             sound = read_sound(path)
             scratch.write(sound.waveform.data)
-            value = {"samples": len(sound.waveform), "start": sound.start}
+            value = {"samples": len(sound.waveform), "start": sound.start, "notes": sound.notes}
         scratch.flush()
     except MediaError as error:
         return {"outcome": "refused", "message": str(error)}
@@ -204,4 +235,11 @@ def _answer(request: dict[str, Any], scratch: BinaryIO, progress: Any) -> dict[s
         if error.errno in NO_SPACE:
             return {"outcome": "storage"}
         return {"outcome": "refused", "message": f"{path}: cannot be read: {error.strerror or error}"}
+    except ImportError:
+        # Too little memory for a library: this child is of no use any more.
+        raise
+    except Exception as error:
+        # Libraries fail in many ways on damaged files; the next file deserves the same child.
+        kind, text = type(error).__name__, " ".join(str(error).split())
+        return {"outcome": "refused", "message": f"{path}: cannot be decoded: {kind}: {text}"}
     return {"outcome": "done", "value": value}

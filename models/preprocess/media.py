@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 from models.errors import InputError
 
@@ -11,9 +12,15 @@ MAX_SECONDS = 300.0
 MAX_FRAME_PIXELS = 4096 * 2304
 MAX_VIDEO_BYTES = 12 * 2**30
 """Of decoded RGB frames, which lie in an unnamed scratch file until they are cropped."""
+HD_WIDTH, SD_HEIGHT = 1280, 576
+"""Narrowest HD picture, and highest SD one."""
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3", ".m4a", ".aac", ".opus")
 VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v")
+
+
+NO_SOUND = "no audio stream"
+"""What the message on a file that holds no sound says."""
 
 
 class MediaError(InputError):
@@ -23,3 +30,13 @@ class MediaError(InputError):
 def seconds(ticks: int | None, unit: Fraction | None) -> float:
     """A container's time in seconds; 0 where it does not say."""
     return float(ticks * unit) if ticks and unit else 0.0
+
+
+def is_hd(width: int, height: int) -> bool:
+    """Return whether players take unnamed colours of this size for BT.709; below, for BT.601."""
+    return width >= HD_WIDTH or height > SD_HEIGHT
+
+
+def file_url(path: Path) -> str:
+    """Return the path as FFmpeg takes it without reading a protocol, an option or standard input into it."""
+    return f"file:{path}"

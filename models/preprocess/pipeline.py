@@ -7,7 +7,7 @@ chin, and a portrait shows hair and shoulders too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -19,16 +19,21 @@ from models.landmarks.alignment import TEMPLATE, apply, similarity
 from models.landmarks.topology import IBUG68
 from models.preprocess.audio import RESAMPLER
 from models.preprocess.decoder import shared_decoder
-from models.preprocess.faces import FaceDetector
+from models.preprocess.faces import FaceDetector, Faces, no_progress
+from models.preprocess.people import DEFAULT_FACE, check_face
 from models.types import CROP_SIZE
 
-VERSION = 1
+VERSION = 2
 EYE_DISTANCE = 56.0
 """Between the eyes' centres, in the 256 crop; the template's 84 leave no room for hair and shoulders."""
 EYE_HEIGHT = 108.0
 """Of the eyes in the crop. They are the middle of a head; hair needs less room than the neck."""
 MAX_DIFFERENCE = 0.5
 """Seconds by which sound and video of one recording may differ; cameras stop them at different packets."""
+
+
+NOTES = "notes"
+"""Array of a clip with what a reader must know of its recording, such as who of several is followed."""
 
 
 def portrait_template(distance: float = EYE_DISTANCE, height: float = EYE_HEIGHT) -> np.ndarray:
@@ -44,25 +49,37 @@ class Preprocess:
     Args:
         detector: finds the landmarks.
         size: side of the frames in pixels; landmarks are in the 256 crop whatever it is.
+        face: whose face where there are several: see `models.preprocess.people.check_face`.
+
+    Raises:
+        InputError: `face` is no such rule.
     """
 
-    def __init__(self, *, detector: FaceDetector, size: int = 256) -> None:
+    def __init__(self, *, detector: FaceDetector, size: int = 256, face: str | int = DEFAULT_FACE) -> None:
         if not 16 <= size <= 1024:
             raise ValueError(f"frame size must be from 16 to 1024 pixels, got {size}")
         self.detector = detector
         self.size = size
+        self.face = check_face(face)
 
     def identity(self) -> str:
         where = f"{EYE_DISTANCE} {EYE_HEIGHT}"
-        return f"portrait v{VERSION} {self.size} {where} | {self.detector.identity()} | {RESAMPLER}"
+        whose = "" if self.face == DEFAULT_FACE else f" face={self.face}"
+        return f"portrait v{VERSION} {self.size} {where}{whose} | {self.detector.identity()} | {RESAMPLER}"
 
     def video(
-        self, media: Path, *, sound: Path | None = None, scratch: Path | None = None
+        self,
+        media: Path,
+        *,
+        sound: Path | None = None,
+        sound_start: float = 0.0,
+        scratch: Path | None = None,
     ) -> Mapping[str, np.ndarray]:
-        """waveform, landmarks and frames of a video with sound.
+        """Return waveform, landmarks and frames of a video with sound, and the notes on it.
 
         Args:
             sound: where the sound is, if not in the video.
+            sound_start: when that begins, in seconds after the first picture; negative before it.
             scratch: folder for the decoded video, which is as large as it is uncompressed.
 
         Raises:
@@ -71,17 +88,46 @@ class Preprocess:
         decoder = shared_decoder()
         track = decoder.sound(sound or media)
         video, pictures = decoder.video(media, scratch)
-        start = track.start - video.start if sound is None else 0.0
-        waveform = fit_sound(track.waveform, start, len(pictures), media)
-        landmarks = self.detector(pictures, media)
+        if sound is None:
+            waveform = fit_sound(track.waveform, track.start - video.start, len(pictures), media)
+        else:
+            waveform = fit_sound(begun(track.waveform, sound_start), 0.0, len(pictures), media)
+        faces = find_face(self.detector, pictures, media, self.face)
+        landmarks = faces.landmarks
         if not np.isfinite(landmarks).all((1, 2)).any():
             raise InputError(f"{media}: no face found in any of its {len(pictures)} frames")
         matrix = portrait_similarity(landmarks)
+        notes = [*video.notes, *track.notes, *([faces.note] if faces.note else [])]
         return {
             "waveform": waveform,
             "landmarks": apply(matrix, landmarks.astype(np.float32)),
             "frames": crop(pictures, matrix, self.size),
+            NOTES: notes_array(notes),
         }
+
+
+def notes_array(notes: Iterable[str]) -> np.ndarray:
+    """Return notes as the array `NOTES` of a clip: (1,) with one line a note, each once."""
+    return np.array(["\n".join(dict.fromkeys(notes))])
+
+
+def find_face(
+    detector: FaceDetector,
+    pictures: np.ndarray,
+    media: Path,
+    face: str | int,
+    progress: Callable[[int, int], None] = no_progress,
+    near: np.ndarray | None = None,
+) -> Faces:
+    """Follow one person by a detector: see `FaceDetector.find`.
+
+    Raises:
+        InputError: naming the file, if it does not show as many people as `face` counts.
+    """
+    try:
+        return detector.find(pictures, media, face=face, near=near, progress=progress)
+    except InputError as error:
+        raise InputError(f"{media}: {error}") from error
 
 
 def fit_sound(waveform: np.ndarray, start: float, frames: int, media: Path) -> np.ndarray:
@@ -90,8 +136,7 @@ def fit_sound(waveform: np.ndarray, start: float, frames: int, media: Path) -> n
     Raises:
         InputError: they differ by more than cameras explain.
     """
-    offset = round(start * SAMPLE_RATE)
-    moved = np.concatenate([np.zeros(max(0, offset), np.float32), waveform[max(0, -offset) :]])
+    offset, moved = round(start * SAMPLE_RATE), begun(waveform, start)
     length = frames * SAMPLES_PER_FRAME
     if max(abs(offset), abs(len(moved) - length)) > MAX_DIFFERENCE * SAMPLE_RATE:
         raise InputError(
@@ -99,6 +144,15 @@ def fit_sound(waveform: np.ndarray, start: float, frames: int, media: Path) -> n
             f"{length / SAMPLE_RATE:.2f} s: they do not belong together"
         )
     return np.pad(moved, (0, max(0, length - len(moved))))[:length]
+
+
+def begun(waveform: np.ndarray, start: float) -> np.ndarray:
+    """Return a sound that begins `start` seconds after the video as one that begins with it.
+
+    Zeros precede it where it begins later; what comes before the video is cut.
+    """
+    offset = round(start * SAMPLE_RATE)
+    return np.concatenate([np.zeros(max(0, offset), np.float32), waveform[max(0, -offset) :]])
 
 
 def whole_frames(waveform: np.ndarray) -> np.ndarray:

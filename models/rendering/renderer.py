@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from models.artefacts import load_module, save_module
+from models.heartbeat import beat
 from models.landmarks.alignment import fill_missing
 from models.rendering.edges import Channels, EdgeSketch, Rounding
 from models.rendering.generator import HISTORY, Generator
@@ -130,4 +131,5 @@ class Renderer:
             history = torch.cat([history[:, 1:], frame[:, None]], 1)
             made[k] = frame[0].mul(255).round_().byte().permute(1, 2, 0).cpu().numpy()
             progress(k + 1, len(conditions))
+            beat()
         return made

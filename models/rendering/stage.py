@@ -232,6 +232,7 @@ class RendererStage(Stage):
     """
 
     version = 2
+    reads = ("frames",)
 
     def __init__(
         self,

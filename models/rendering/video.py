@@ -1,4 +1,8 @@
-"""Writes frames and sound as an mp4 that any player shows, the same bytes every time."""
+"""Writes frames and sound as an mp4 that any player shows, the same bytes every time.
+
+Colours are converted by the matrix that players assume for the size, BT.709 for HD and BT.601 below, and
+tagged with it, so that a picture that was read and written unchanged is shown unchanged.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,20 @@ from itertools import chain
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 from av.codec.context import Flags
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+
+from models.files import replace_file
+from models.preprocess.media import file_url, is_hd
 
 SAMPLE_RATE = 16000
+BT709, BT601 = 1, 6
+"""FFmpeg's numbers, the same for matrix, primaries and transfer curve (6 is SMPTE 170M)."""
+EXACT = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.BITEXACT | Interpolation.FULL_CHR_H_INP
+)
+"""Flags of a conversion that rounds to the nearest level and is the same on every processor."""
 
 SAME_BYTES = "threads=1:lookahead-threads=1:sync-lookahead=0:mbtree=0"
 """x264 decides on frame types in a thread of its own unless told not to, and then not always alike; and its
@@ -41,9 +54,9 @@ def write_video(
         raise ValueError(f"expected a waveform (samples,), got {waveform.shape}")
     temporary = path.with_name(f".{path.name}.partial")
     try:
-        with av.open(str(temporary), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
+        with av.open(file_url(temporary), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
             _write(container, first, chain([first], following), waveform, fps)
-        temporary.replace(path)
+        replace_file(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -71,16 +84,47 @@ def _write(
         audio = container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
         audio.codec_context.thread_count = 1
         audio.codec_context.flags |= Flags.bitexact
+    matrix, tag = (Colorspace.ITU709, BT709) if is_hd(size[1], size[0]) else (Colorspace.ITU601, BT601)
+    video.codec_context.color_range = ColorRange.MPEG
+    video.codec_context.colorspace = tag
+    video.codec_context.color_primaries = tag
+    video.codec_context.color_trc = tag
+    reformatter = VideoReformatter()
     for index, pixels in enumerate(frames):
-        even = np.ascontiguousarray(_even(pixels, first.shape))
-        planes = np.asarray(cv2.cvtColor(even, cv2.COLOR_RGB2YUV_I420), np.uint8)
-        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+        frame = _subsampled(_even(pixels, first.shape), matrix, reformatter)
         frame.pts = index
         frame.time_base = Fraction(1, fps)
         container.mux(video.encode(frame))
     container.mux(video.encode())
     if audio is not None and waveform is not None:
         _write_sound(container, audio, waveform)
+
+
+def _subsampled(picture: np.ndarray, matrix: int, reformatter: VideoReformatter) -> av.VideoFrame:
+    """Convert a picture (h, w, 3) RGB to 4:2:0 video of limited range.
+
+    Colour samples lie on every other column and between two rows, as H.264 has them unless told otherwise;
+    FFmpeg's own conversion puts them between columns, too.
+    """
+    height, width = picture.shape[:2]
+    source = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    full = reformatter.reformat(
+        source,
+        format="yuv444p",
+        dst_colorspace=matrix,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=EXACT,
+        threads=1,
+    ).to_ndarray()
+    planes = [full[0].ravel()]
+    for colour in full[1:].astype(np.uint16):
+        rows = colour[0::2] + colour[1::2]
+        sides = np.pad(rows, ((0, 0), (1, 1)), "edge")
+        columns = sides[:, 0:-2:2] + 2 * sides[:, 1:-1:2] + sides[:, 2::2]
+        planes.append(((columns + 4) >> 3).astype(np.uint8).ravel())
+    return av.VideoFrame.from_ndarray(
+        np.concatenate(planes).reshape(height * 3 // 2, width), format="yuv420p"
+    )
 
 
 def _write_sound(container, audio, waveform: np.ndarray) -> None:

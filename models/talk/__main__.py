@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.command import Parser, run_command
+
 DESCRIPTION = """\
 Make the person in a video say what is said in a recording, with a wanted emotion, by a trained run of EVP.
 
@@ -25,7 +27,7 @@ exit codes: 0 done, 2 something that was given cannot be used, 3 a training fail
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = Parser(
         "python -m models.talk",
         description=DESCRIPTION,
         epilog=EPILOG,
@@ -61,6 +63,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--crop", action="store_true", help="write the face crop, as EVP does, not the whole frame"
     )
+    made.add_argument(
+        "--face",
+        default="largest",
+        metavar="WHO",
+        help="who it is if --target shows several people: largest, left, right, or a number from the left "
+        "(largest)",
+    )
     made.add_argument("--detector", choices=("facemesh", "face_alignment"), default="facemesh")
     made.add_argument("--device", default="cpu", help="cpu, or cuda where there is one (default: cpu)")
     made.add_argument("--overwrite", action="store_true", help="replace an output file that is there")
@@ -68,28 +77,22 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    options = parser().parse_args(arguments)
+    """Make the video; the exit code says how it went."""
     signal.signal(signal.SIGTERM, _terminate)
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    from models.artefacts import ArtefactError
-    from models.errors import DONE, USAGE, UserError
-    from models.talk.film import film
-
     try:
-        print(film(options))
-        return DONE
-    except UserError as error:
-        return _failed(error, error.exit_code)
-    except ArtefactError as error:
-        return _failed(error, USAGE)
+        return run_command(lambda: _film(arguments))
     except KeyboardInterrupt:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return 128 + signal.SIGINT
 
 
-def _failed(error: Exception, code: int) -> int:
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-    return code
+def _film(arguments: Sequence[str] | None) -> int:
+    options = parser().parse_args(arguments)
+    from models.talk.film import film
+
+    print(film(options))
+    return 0
 
 
 def _terminate(signum: int, frame: object) -> None:

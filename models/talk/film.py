@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import torch
 
 from models.audio.framing import FRAMES_PER_SECOND, SAMPLES_PER_FRAME
 from models.errors import InputError, storage_error
+from models.files import check_output_file, check_output_folder
 from models.preprocess.face_alignment import FaceAlignment
 from models.preprocess.facemesh import FaceMesh
 from models.preprocess.faces import FaceDetector
+from models.preprocess.people import check_face
 from models.rendering.renderer import Renderer
 from models.rendering.video import write_video
 from models.talk.personal import TRAINING_FRAMES, personal_renderer
@@ -35,7 +38,11 @@ def film(options: argparse.Namespace) -> str:
     _check_output(options.output, overwrite=options.overwrite)
     if options.steps is not None and options.steps < 1:
         raise InputError(f"--steps {options.steps}: expected 1 or more")
+    face = check_face(options.face)
     device = _device(options.device)
+    cache = options.cache or options.run.parent / "talk"
+    if options.renderer == "target":
+        check_output_folder(cache, "--cache")
     run = TrainedRun.read(options.run, row=options.row, seed=options.seed)
     speaker = Speaker.load(run, device)
     voice = read_voice(options.audio)
@@ -45,8 +52,11 @@ def film(options: argparse.Namespace) -> str:
 
     with working(f"finding the face in {options.target}") as advance:
         limit = max(count, TRAINING_FRAMES) if personal else count
-        target = Target.read(options.target, DETECTORS[options.detector](), limit, advance, close=personal)
-    folder = _personal(target, run, options, device) if personal else run.folder("renderer")
+        detector = DETECTORS[options.detector]()
+        target = Target.read(options.target, detector, limit, advance, close=personal, face=face)
+    if target.note:
+        print(f"{options.target}: {target.note} (--face)", file=sys.stderr)
+    folder = _personal(target, run, options, device, cache) if personal else run.folder("renderer")
     renderer = Renderer.load(folder, device)
     with working("predicting the landmarks"):
         landmarks = speaker.landmarks(voice, emotion, target.landmarks, carried=personal)
@@ -57,7 +67,9 @@ def film(options: argparse.Namespace) -> str:
     return f"{options.output}: {count} frames, {count / FRAMES_PER_SECOND:.1f} s"
 
 
-def _personal(target: Target, run: TrainedRun, options: argparse.Namespace, device: torch.device) -> Path:
+def _personal(
+    target: Target, run: TrainedRun, options: argparse.Namespace, device: torch.device, cache: Path
+) -> Path:
     config = dict(run.config("renderer"))
     if options.steps is not None:
         config["steps"] = options.steps
@@ -65,7 +77,7 @@ def _personal(target: Target, run: TrainedRun, options: argparse.Namespace, devi
         return personal_renderer(
             target.first(TRAINING_FRAMES),
             config,
-            options.cache or options.run.parent / "talk",
+            cache,
             seed=options.seed or 0,
             device=device,
             progress=advance,
@@ -82,10 +94,9 @@ def _write(output: Path, frames: Iterable[np.ndarray], voice: np.ndarray) -> Non
 def _check_output(output: Path, *, overwrite: bool) -> None:
     if output.suffix.lower() != ".mp4":
         raise InputError(f"{output}: expected a name that ends in .mp4")
-    if not output.parent.is_dir():
-        raise InputError(f"{output}: there is no folder {output.parent}: make it first")
-    if output.exists() and not (overwrite and output.is_file()):
+    if output.is_file() and not overwrite:
         raise InputError(f"{output} is there already: add --overwrite to replace it, or name another")
+    check_output_file(output, "-o")
 
 
 def _device(name: str) -> torch.device:

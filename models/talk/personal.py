@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,14 @@ from models.face3d.morphable import FaceModel
 from models.landmarks.alignment import fill_missing
 from models.landmarks.topology import IBUG68
 from models.method import Transcribed
+from models.numerics import numerics
 from models.rendering.stage import RendererStage
+from models.sealed import write_sealed
 from models.seeding import generator
 from models.talk.expressions import bent
 from models.talk.target import Target
-from models.talk.trained import build
-from models.training.alone import identity, run_alone
+from models.talk.trained import build_of_run
+from models.training.alone import file_digests, identity, is_whole, run_alone
 from models.types import Clip
 
 TRAINING_FRAMES = 1500
@@ -86,8 +88,8 @@ class TargetData:
 def _clip(folder: Path, name: str, landmarks: np.ndarray, frames: np.ndarray) -> Clip:
     directory = folder / name
     directory.mkdir()
-    np.save(directory / "landmarks.npy", landmarks)
-    np.save(directory / "frames.npy", frames)
+    write_sealed(directory / "landmarks.npy", landmarks)
+    write_sealed(directory / "frames.npy", frames)
     return Clip(name, "target", name, None, 1, directory, filmed=True)
 
 
@@ -110,15 +112,21 @@ def personal_renderer(
         InputError: the video is too short to learn from.
         StorageError: the cache cannot be written.
     """
-    stage = build(config)
-    assert isinstance(stage, RendererStage)
+    stage = build_of_run(config, RendererStage)
     portrait = target.portrait(stage.sizes.size)
     assert portrait.frames is not None
     digest = hashlib.blake2b(portrait.landmarks.tobytes() + portrait.frames.tobytes(), digest_size=20)
     version = [VERSION, stage.version, PIECE, BENT]
-    key = identity(config=dict(config), frames=digest.hexdigest(), seed=seed, version=version)
+    key = identity(
+        config=dict(config),
+        frames=digest.hexdigest(),
+        seed=seed,
+        version=version,
+        numerics=numerics(str(device)).digest,
+        outside=[file_digests(Path(path)) for path in stage.outside],
+    )
     folder = cache / f"renderer-{key}"
-    if folder.is_dir():
+    if is_whole(folder):
         return folder
     if len(portrait.frames) < stage.shortest:
         raise InputError(
@@ -126,7 +134,8 @@ def personal_renderer(
             f"{stage.shortest} or more: take a longer video, or the run's renderer for a video of its own "
             "subject (--renderer run)"
         )
-    with storage_faults("writing the target's frames to train on"), TemporaryDirectory() as scratch:
+    doing = f"writing the target's frames to {gettempdir()}"
+    with storage_faults(doing), TemporaryDirectory() as scratch:
         data = TargetData.cut(
             fill_missing(portrait.landmarks),
             portrait.frames,

@@ -13,12 +13,11 @@ from models.errors import InputError
 from models.landmarks.alignment import apply, fill_missing, invert
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector
-from models.preprocess.pipeline import crop, portrait_similarity, portrait_template
+from models.preprocess.people import DEFAULT_FACE
+from models.preprocess.pipeline import crop, find_face, portrait_similarity, portrait_template
 from models.rendering.edges import face_mask
 from models.types import CROP_SIZE, Portrait, ping_pong
 
-CHUNK = 25
-"""Frames that the detector is given at once; it looks at the whole picture anew every so many."""
 EYE_DISTANCE, EYE_HEIGHT = 72.0, 92.0
 """In the 256 crop of a face that is put back into its frame: chin, open mouth and forehead just fit."""
 FEATHER = 0.04
@@ -36,6 +35,8 @@ class Target:
     pictures: np.ndarray
     landmarks: np.ndarray
     matrix: np.ndarray
+    note: str = ""
+    """Which of several people in the video it is, in words; empty for one person."""
 
     @staticmethod
     def read(
@@ -45,22 +46,21 @@ class Target:
         progress: Callable[[int, int], None],
         *,
         close: bool,
+        face: str | int = DEFAULT_FACE,
     ) -> Target:
         """The first `limit` frames of a video.
 
         Args:
             close: crop to the face alone, which gets more pixels, and not to the portrait of the corpora.
+            face: whose face where there are several: see `models.preprocess.people.check_face`.
 
         Raises:
             InputError: it cannot be read, or shows no face.
         """
         _, pictures = shared_decoder().video(path)
         pictures = pictures[:limit]
-        found = []
-        for start in range(0, len(pictures), CHUNK):
-            found.append(detector(pictures[start : start + CHUNK], path))
-            progress(min(start + CHUNK, len(pictures)), len(pictures))
-        landmarks = np.concatenate(found)
+        faces = find_face(detector, pictures, path, face, progress)
+        landmarks = faces.landmarks
         if not np.isfinite(landmarks).all((1, 2)).any():
             raise InputError(
                 f"{path}: no face found in any of its {len(pictures)} frames: expected a video of one person "
@@ -68,7 +68,7 @@ class Target:
             )
         template = portrait_template(EYE_DISTANCE, EYE_HEIGHT) if close else portrait_template()
         matrix = portrait_similarity(landmarks, template)
-        return Target(pictures, apply(matrix, landmarks), matrix)
+        return Target(pictures, apply(matrix, landmarks), matrix, faces.note)
 
     def first(self, count: int) -> Target:
         return replace(self, pictures=self.pictures[:count], landmarks=self.landmarks[:count])

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from models.errors import InputError
+from models.errors import ConfigError, InputError
 from models.evp import EVP
+from models.targets import build
 
 FULL = "full"
-PACKAGE = "models."
+MANIFEST = "manifest.json"
+METHOD = f"{EVP.__module__}.{EVP.__qualname__}"
+PACKAGE = "models"
 """Only classes of this package are built from a run's configuration."""
+
+_Part = TypeVar("_Part")
 
 
 @dataclass(frozen=True)
@@ -40,16 +45,18 @@ class TrainedRun:
             InputError: there is no such run, row or seed, it failed, or the row is no EVP.
         """
         cell = _cell(directory, row, seed)
-        folders = {name: directory.parent / "stages" / f"{name}-{id}" for name, id in cell["stages"].items()}
+        folders = {name: _stage_folder(directory, name, id) for name, id in cell["stages"].items()}
+        if "predict" not in folders:
+            raise InputError(f"{directory / MANIFEST} names no predictions of row {row}: run the suite again")
         own = _config(folders.pop("predict"))
+        if own.get("_target_") != METHOD:
+            raise InputError(
+                f"row {row} of {directory} is {own.get('_target_')!r}: only EVP and its ablations talk"
+            )
         for judged in ("score", "probe"):
             folders.pop(judged, None)
         configs = {name: _config(path) for name, path in folders.items()}
-        method = build({**own, **configs})
-        if not isinstance(method, EVP):
-            raise InputError(
-                f"row {row} of {directory} is {own['_target_']}: only EVP and its ablations talk"
-            )
+        method = build_of_run({**own, **configs}, EVP)
         return TrainedRun(directory, method, {name: folders[name] for name in method.stages()}, configs)
 
     def folder(self, stage: str) -> Path:
@@ -66,32 +73,31 @@ class TrainedRun:
         return self.configs[stage]
 
 
-def build(tree: Any) -> Any:
-    """The object that a resolved configuration describes.
+def build_of_run(tree: Mapping[str, Any], kind: type[_Part]) -> _Part:
+    """Build an object of a kind from a run's resolved configuration.
 
     Raises:
-        InputError: a class of another package, or arguments that a class does not take.
+        InputError: a class of another package or kind, or arguments that a class does not take.
     """
-    if not isinstance(tree, Mapping):
-        return tree
-    parts = {name: build(part) for name, part in tree.items()}
-    target = parts.pop("_target_", None)
-    if target is None:
-        return parts
-    module, _, name = str(target).rpartition(".")
-    if not f"{module}.".startswith(PACKAGE):
-        raise InputError(f"{target} is refused: only classes of {PACKAGE}* are built from a run")
     try:
-        kind = getattr(importlib.import_module(module), name)
-        if not isinstance(kind, type) or not f"{kind.__module__}.".startswith(PACKAGE):
-            raise InputError(f"{target} is refused: it is not a class of {PACKAGE}*")
-        return kind(**parts)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise InputError(f"this version cannot build the run's {target}: {error}; train it again") from error
+        return build(tree, "the run's configuration", kinds=(kind,), packages=(PACKAGE,))
+    except ConfigError as error:
+        raise InputError(f"this version cannot build the run: {error}; train it again") from error
+
+
+def _stage_folder(directory: Path, name: Any, identity: Any) -> Path:
+    """Return a stage's folder beside the run.
+
+    Raises:
+        InputError: a name or identity that would lead elsewhere.
+    """
+    if not all(isinstance(part, str) and re.fullmatch(r"\w{1,100}", part) for part in (name, identity)):
+        raise InputError(f"{directory / MANIFEST} names a stage {name!r}-{identity!r}: run the suite again")
+    return directory.parent / "stages" / f"{name}-{identity}"
 
 
 def _cell(directory: Path, row: str, seed: int | None) -> Mapping[str, Any]:
-    path = directory / "manifest.json"
+    path = directory / MANIFEST
     if not path.is_file():
         raise InputError(
             f"no trained run at {directory}: train one with `python -m benchmark.run suite=quick`, or name "

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import logging
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,14 +14,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 
 from models.errors import storage_error
+from models.locks import locked, say_on_stderr
 from models.method import Stage, Training, TrainingData
 from models.seeding import derive_seed, generator, torch_generator
 from models.training.loop import Loop
 
 LOG = "log.jsonl"
+FILES = "files.json"
+"""Digest by name of all other files of a finished folder."""
+WARNINGS = logging.getLogger("evp_bench")
 CHECKPOINT_SECONDS = 10.0
 
 
@@ -27,6 +32,43 @@ def identity(**parts: Any) -> str:
     """A short hash of what a stage is computed from, which must be plain JSON."""
     text = json.dumps(parts, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def file_digests(path: Path) -> dict[str, str]:
+    """Return the digest by relative name of a file, or of all files below a folder; empty for neither."""
+    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    root = path.parent if path.is_file() else path
+    digests = {}
+    for file in files:
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+        digests[file.relative_to(root).as_posix()] = digest
+    return digests
+
+
+def is_whole(folder: Path) -> bool:
+    """Return whether a folder of `run_alone` is there with the files that were written.
+
+    A damaged one is set aside beside it, with a warning in the log, so that it can be computed again.
+    """
+    if not folder.is_dir():
+        return False
+    found = file_digests(folder)
+    found.pop(FILES, None)
+    try:
+        written = json.loads((folder / FILES).read_bytes())
+    except (OSError, ValueError):
+        written = None
+    if found == written:
+        return True
+    number = next(n for n in itertools.count() if not _aside(folder, n).exists())
+    folder.rename(_aside(folder, number))
+    WARNINGS.warning("%s was damaged; it was moved to %s and is made again", folder, _aside(folder, number))
+    return False
+
+
+def _aside(folder: Path, number: int) -> Path:
+    return folder.with_name(f".{folder.name}.damaged-{number}")
 
 
 @dataclass
@@ -95,8 +137,8 @@ def run_alone(
     output = work / "out"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(f".{folder.name}.lock")):
-            if folder.is_dir():
+        with locked(folder.with_name(f".{folder.name}.lock"), str(folder), say=say_on_stderr):
+            if is_whole(folder):
                 return
             shutil.rmtree(output, ignore_errors=True)
             output.mkdir(parents=True)
@@ -107,6 +149,7 @@ def run_alone(
                 inputs,
                 RunAlone(output, device, name, seed, work / "checkpoints", folder.name, progress),
             )
+            (output / FILES).write_text(json.dumps(file_digests(output), indent=1, sort_keys=True) + "\n")
             output.replace(folder)
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:

@@ -91,7 +91,7 @@ def load_checkpoint(folder: Path, *, owner: str, say: Callable[[str], None]) -> 
     for path in sorted(folder.glob("[0-9]*.json"), reverse=True):
         try:
             return _read(path, owner)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError) as error:
             say(f"checkpoint {path.stem} of {folder.parent.name} is not used: {error}")
     return None
 

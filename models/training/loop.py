@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from models.errors import NonFiniteLoss, StageError
+from models.heartbeat import beat
 from models.method import Player, Training
 from models.seeding import derive_seed, generator
 from models.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -148,6 +149,7 @@ class Loop:
     def _validate(self, step: int) -> None:
         assert self.training.validate is not None
         torch.manual_seed(derive_seed(self.seed, *self.purpose, "validate"))
+        beat()
         with _evaluating(self.training.modules), torch.no_grad():
             values = {name: float(value) for name, value in self.training.validate().items()}
         for name, value in values.items():

@@ -17,6 +17,7 @@ from benchmark.metrics.score import Score
 from benchmark.metrics.sync_training import train_sync_judge
 from models.audio.framing import SAMPLES_PER_FRAME
 from models.landmarks.topology import IBUG68
+from models.sealed import write_sealed
 from models.types import Clip, Prediction
 
 EMOTIONS = ("happy", "neutral", "surprised")
@@ -128,8 +129,8 @@ def make_bench(root: Path) -> Bench:
                 name = f"{speaker}-{emotion}-{take}"
                 (root / name).mkdir()
                 points = talking(emotion, speaker, take)
-                np.save(root / name / "landmarks.npy", points)
-                np.save(root / name / "waveform.npy", voice(points))
+                write_sealed(root / name / "landmarks.npy", points)
+                write_sealed(root / name / "waveform.npy", voice(points))
                 clips.append(Clip(name, f"s{speaker}", f"t{take}", emotion, 1, root / name))
     others = [c for c in clips if c.speaker != "s0"]
     judges = Judges(

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from benchmark.ablations import ABLATIONS, Ablation
-from benchmark.config import GROUPS, load, target_of
+from benchmark.config import GROUPS, load
 from benchmark.plan import Cell, Plan, make_plan
 from benchmark.records import FULL
 from benchmark.study import Study, StudyConfig
+from models.targets import class_named
 
 METHOD = "evp"
 ABLATED = [entry for entry in ABLATIONS if entry.name != FULL]
@@ -79,7 +80,7 @@ def test_changes_the_keys_it_names_and_no_others(plan: Plan, entry: Ablation):
 @every_ablation
 def test_every_class_it_names_exists(plan: Plan, entry: Ablation):
     for name in targets(cell(plan, entry.name).variant.method.config):
-        assert callable(target_of(name, "method"))
+        assert callable(class_named(name, "method"))
 
 
 def test_every_run_has_its_own_identity(plan: Plan):

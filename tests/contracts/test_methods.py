@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from benchmark.ablations import ABLATIONS
-from benchmark.config import CONFIGS, KINDS, check_targets, instantiate, load, parse
+from benchmark.config import CONFIGS, KINDS, instantiate, load, parse
+from benchmark.data.corpus import Corpus
 from benchmark.plan import make_plan
 from benchmark.study import Study, StudyConfig
 from models.method import Method, Stage
+from models.targets import check_tree
 
 COMPOSER = parse([])
 METHODS, SCALES, CORPORA, SUITES, TRACKING = (
@@ -25,7 +27,7 @@ def test_a_method_is_built_with_its_stages_in_order(name: str, scale: str):
     config = parse([f"scale={scale}"]).method(name, (), {"emotions": True, "frames": True})
     assert config.label
     assert config.kind in KINDS
-    method = instantiate(config.config, "method")
+    method = instantiate(config.config, "method", Method)
     assert isinstance(method, Method)
     before: list[str] = []
     for stage_name, stage in method.stages().items():
@@ -41,7 +43,7 @@ def test_a_method_is_built_with_its_stages_in_order(name: str, scale: str):
 @pytest.mark.parametrize("pretraining", COMPOSER.choices("pretraining"))
 def test_the_content_encoder_starts_from_any_pretraining(pretraining: str, name: str, scale: str):
     chosen = parse([f"pretraining={pretraining}", f"scale={scale}"])
-    method = instantiate(chosen.method(name, (), {"emotions": True, "frames": True}).config, "method")
+    method = instantiate(chosen.method(name, (), {"emotions": True, "frames": True}).config, "method", Method)
     stages = method.stages()
     present = pretraining != "none"
     assert ("content_pretraining" in stages) == present
@@ -55,7 +57,7 @@ def test_the_content_encoder_starts_from_any_pretraining(pretraining: str, name:
 @pytest.mark.parametrize("facts", KNOWN, ids=lambda f: ",".join(k for k in f if f[k]) or "nothing")
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_is_built_for_whatever_the_corpus_has(name: str, facts: dict[str, bool]):
-    method = instantiate(COMPOSER.method(name, (), facts).config, "method")
+    method = instantiate(COMPOSER.method(name, (), facts).config, "method", Method)
     before: list[str] = []
     for stage_name, stage in method.stages().items():
         assert set(stage.upstream) <= set(before)
@@ -66,14 +68,16 @@ def test_a_method_is_built_for_whatever_the_corpus_has(name: str, facts: dict[st
 @pytest.mark.parametrize("name", ["evp", "mean_face", "neutral_face", "nearest_neighbour"])
 def test_every_face_model_serves_every_method(name: str, choice: str):
     composer = parse([f"face3d={choice}", "face3d.shapes=7"])
-    method = instantiate(composer.method(name, (), {"emotions": True, "frames": True}).config, "method")
+    method = instantiate(
+        composer.method(name, (), {"emotions": True, "frames": True}).config, "method", Method
+    )
     assert vars(method.stages()["face3d"])["shapes"] == 7
 
 
 @pytest.mark.parametrize("name", CORPORA)
 def test_a_corpus_composes(name: str, tmp_path: Path):
     settings = load([f"data={name}", f"out={tmp_path}/results", f"cache={tmp_path}/cache"])
-    check_targets(settings.data, "data")
+    check_tree(settings.data, "data", kinds=(Corpus,))
     assert settings.data_name == name
     suffix = "" if name == "synthetic" else f"-{name}"
     assert settings.run_directory == tmp_path / "results" / f"quick{suffix}"

@@ -19,6 +19,7 @@ from models.disentangle.decoder import Decoder
 from models.disentangle.emotion import EmotionClassifier, EmotionEncoder
 from models.importing.names import UNUSED_HEAD, UNUSED_IDENTITY
 from models.landmarks.network import AudioToLandmarks
+from models.method import Method
 from models.rendering.discriminators import MultiScaleDiscriminator
 from models.rendering.generator import Generator, ResidualBlock
 from tests import paper_scale
@@ -253,7 +254,7 @@ def test_temporal_discriminators_judge_steps_of_one_and_three_frames() -> None:
 
 def test_small_networks_come_from_the_same_definitions() -> None:
     config = parse(["scale=small"]).method("evp", (), {"emotions": True, "frames": True})
-    small = instantiate(config.config, "method").stages()
+    small = instantiate(config.config, "method", Method).stages()
     for name, stage in paper_scale.method().stages().items():
         assert type(small[name]) is type(stage)
     with torch.device("meta"):

@@ -89,6 +89,35 @@ def test_missing_faces_are_counted_and_bounded(scored: Path) -> None:
     assert "†" in (scored / "report.md").read_text(encoding="utf-8")
 
 
+def test_frames_are_counted_as_frames_and_strangers_are_not_compared(scored: Path) -> None:
+    report = (scored / "report.md").read_text(encoding="utf-8")
+    assert f"{FRAMES * CLIPS} frames of {CLIPS} clips" in report
+    assert "nothing says which are of one speaker" in report
+    assert read_manifest(scored / "manifest.json").floors == {}
+    left_out = next(line for line in report.splitlines() if "need more than is given here" in line)
+    assert "Emotion accuracy" in left_out
+    assert "Sync offset" in left_out
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_two_clips_have_no_interval_and_the_reason(score, folders: Path, tmp_path: Path) -> None:
+    for side in ("generated", "reference"):
+        (tmp_path / side / "ada").mkdir(parents=True)
+        for name in ("0.mp4", "1.mp4"):
+            (tmp_path / side / "ada" / name).symlink_to(folders / side / name)
+    code, said = score(
+        *(str(tmp_path / "generated"), str(tmp_path / "reference"), "--no-landmarks", "--allow-biased"),
+        *("--speakers", "folder", "--workers", "1", "--out", str(tmp_path / "out")),
+    )
+    assert code == 0, said
+    report = (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    assert "There is no interval: 2 clips cannot say how others would score; it takes 3 or more." in report
+    assert "none (2 clips, and it takes 3)" in report
+    assert "Real clips against other real clips: " in report
+    manifest = read_manifest(tmp_path / "out" / "manifest.json")
+    assert {floor["paired"].clips for floor in manifest.floors.values()} == {1}
+
+
 def test_the_table_per_clip_has_the_records_values(scored: Path) -> None:
     lines = list(csv.DictReader((scored / "scores.csv").open(encoding="utf-8")))
     assert [line["clip"] for line in lines] == ["0", "1", "2"]
@@ -149,9 +178,38 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(score, folders: Pa
     assert {path.name for path in tmp_path.iterdir()} == {"mine"}
 
 
+@pytest.mark.parametrize("out", ["file", "dangling", "file/below", "/proc/scores", "/dev/null"])
+def test_an_output_that_cannot_be_written_is_refused_before_a_video_is_opened(
+    score, folders: Path, tmp_path: Path, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    monkeypatch.setattr("benchmark.score.folder.pair_folders", None)
+    code, said = score("generated", "reference", "--no-landmarks", "--out", str(tmp_path / out))
+    assert code == (4 if out == "/proc/scores" else 2)
+    assert said.startswith("error: ")
+    assert said.count("\n") == 1
+    assert out.removesuffix("/below") in said
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "dangling"}
+
+
+def test_a_link_to_a_folder_is_filled_and_stays_a_link(score, folders: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for more in ((), ("--overwrite",)):
+        code, said = score(
+            *("generated", "reference", "--no-landmarks", "--extractors", "--workers", "1"),
+            *("--out", str(tmp_path / "link"), *more),
+        )
+        assert code == 0, said
+        assert (tmp_path / "link").is_symlink()
+        assert {path.name for path in (tmp_path / "real").iterdir()} == FILES
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("--stall-seconds", "nan"), "--stall-seconds: expected 0 or more"),
         (("--workers", "0"), "--workers: expected 1 or more"),
         (("--no-landmarks", "--crop", "face"), "--crop face needs the reference's landmarks"),
         (("--landmarks-reference", "landmarks"), "--landmarks-generated is missing"),

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,18 +58,31 @@ def toy(place: Path, *extra: str, code: int = 0) -> Said:
     return Said(out.getvalue(), err.getvalue())
 
 
+def without_command(path: Path) -> bytes:
+    """Return a file's bytes without the command of the run, which names the places that it was given."""
+    data = path.read_bytes()
+    if path.name in ("manifest.json", "index.html"):
+        data = re.sub(rb"python -m benchmark\.run [^\n<\"]*", b"", data)
+    return data
+
+
 def contents(place: Path) -> dict[str, str]:
-    """Digests of all that a run left, but for how long it took and whose lock it was."""
+    """Digests of all that a run left, but for its times, whose lock it was, and the command."""
     root = place / "results"
     return {
-        str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest()
+        str(p.relative_to(root)): hashlib.sha256(without_command(p)).hexdigest()
         for p in sorted(root.rglob("*"))
-        if p.is_file() and p.suffix not in (".seconds", ".lock")
+        # A report's marker is a digest of the manifest, which holds the command.
+        if p.is_file() and p.suffix not in (".seconds", ".lock") and p.name != ".report.json"
     }
 
 
 def times(place: Path) -> dict[Path, int]:
-    return {p: p.stat().st_mtime_ns for p in (place / "results").rglob("*")}
+    return {
+        p: p.stat().st_mtime_ns
+        for p in (place / "results").rglob("*")
+        if p.suffix != ".lock" and p.name != ".lock"
+    }
 
 
 @pytest.fixture(scope="module")
@@ -101,13 +114,17 @@ def begin(place: Path) -> subprocess.Popen[str]:
         start_new_session=True,
         env={**os.environ, "TOY_PAUSE": "0.5"},
     )
+    wait_for(process, lambda: _past(place, 3))
+    return process
+
+
+def wait_for(process: subprocess.Popen[str], condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
-    while not _past(place, 3):
+    while not condition():
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             raise AssertionError(process.communicate())
         time.sleep(0.02)
-    return process
 
 
 def test_ctrl_c_while_a_worker_is_importing(tmp_path):
@@ -237,6 +254,46 @@ def test_a_failing_cell_fails_alone_and_the_report_is_built(tmp_path, monkeypatc
     assert any("a toy fault" in p.read_text() for p in (run / "failures").glob("net-*.txt"))
 
 
+def test_a_job_that_hangs_is_named_with_its_stack_and_ended_if_so_asked(tmp_path):
+    hang = ("ablations=[full,sleeps,locks]", "methods=[toy]", "seeds=[0]", "workers=2")
+    said = toy(tmp_path, *hang, "stall_seconds=25", "stall=fail", code=3)
+    run = tmp_path / "results" / "toy-toy"
+    for name in ("sleeps", "locks"):
+        assert re.search(rf"FAILED toy/{name} seed 0: net: stalled: no progress for \d+ s", said.stdout)
+    named = [
+        line for line in said.stderr.splitlines() if re.match(r"net-\w+: no progress for \d+ s \(File", line)
+    ]
+    assert len(named) == 2
+    stacks = [p.read_text() for p in run.glob("failures/net-*.stalled.txt")]
+    assert len(stacks) == 2
+    assert all("toy_parts.py" in stack and "in _fail" in stack for stack in stacks)
+    manifest = (run / "manifest.json").read_text()
+    assert manifest.count('"status": "FAILED"') == 2
+    assert manifest.count('"status": "done"') == 1
+
+
+def test_a_stopped_worker_is_named_and_goes_on_to_the_same_bytes(tmp_path, undisturbed):
+    line = [*COMMAND, *places(tmp_path), *SMALL, "workers=1", "checkpoint_seconds=0", "stall_seconds=5"]
+    process = subprocess.Popen(
+        line,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TOY_PAUSE": "0.2"},
+        start_new_session=True,
+    )
+    assert process.stderr is not None
+    wait_for(process, lambda: _past(tmp_path, 3))
+    (worker,) = [p for p in _children(process.pid) if "spawn_main" in _command(p)]
+    os.kill(worker, signal.SIGSTOP)
+    lines = iter(process.stderr.readline, "")
+    assert any(re.match(r"net-\w+: no progress for \d+ s \(its process is stopped\)", line) for line in lines)
+    os.kill(worker, signal.SIGCONT)
+    assert any(re.match(r"net-\w+: goes on", line) for line in lines)
+    process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    assert contents(tmp_path) == undisturbed
+
+
 def test_a_fault_of_the_machine_leaves_nothing_and_the_next_run_goes_on(tmp_path, undisturbed, monkeypatch):
     monkeypatch.setenv("TOY_FAULT", "full")
     said = toy(tmp_path, *SMALL, "workers=1", code=4)
@@ -348,7 +405,11 @@ def test_without_emotions(tmp_path):
         ("data._target_=os.system", "data._target_: 'os.system' is refused"),
         ("data._target_=benchmark.errors.signal.raise_signal", "data._target_: "),
         ("method.net._target_=torch.load", "method.net._target_: 'torch.load' is refused"),
-        ("method.net.steps=${oc.env:HOME}", "method: "),
+        ("method.net.steps=${oc.env:SHELL}", "method: the environment variable 'SHELL' is not read"),
+        ("data={_target_:toy_parts.ToyCorpus}", "data: expected a name, got {"),
+        ("+data.x={_target_:toy_parts.Toy}", "no configuration key 'data.x'"),
+        ("method.net._target_=toy_parts.Toy", "toy_parts.Toy is refused: it is not a Stage"),
+        ("method.net._target_=toy_parts.face", "'toy_parts.face' is refused: it is not a class of"),
         ("split.test_other=1.5", "split.test_other: expected a whole number, got 1.5"),
         ("split.test_shared=-1", "split.test_shared: expected 0 or more, got -1"),
         ("method.net.steps=few", "method.net.steps: expected a whole number, got 'few'"),

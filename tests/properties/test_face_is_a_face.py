@@ -43,7 +43,7 @@ def judged() -> dict[str, np.ndarray]:
             expression = motion.perform(WORDS, np.full(20, 0.6), emotion, level, rng)[2::6]
             pose = motion.head_motion(20, rng, emotion)[2::6]
             truth = face.project(face.landmarks3d(person, expression), pose)
-            found = judge(renderer.render(person, expression, pose)) * CROP_SIZE / SIZE
+            found = judge.find(renderer.render(person, expression, pose)).landmarks * CROP_SIZE / SIZE
             eyes = truth[:, 36:42].mean(1) - truth[:, 42:48].mean(1)
             rows.append(np.linalg.norm(found - truth, axis=-1) / np.linalg.norm(eyes, axis=-1)[:, None])
         result[name] = np.concatenate(rows)

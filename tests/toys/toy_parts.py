@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -112,7 +114,8 @@ class Regression(Stage):
     """A small network with dropout, trained by the loop.
 
     Args:
-        fault: "overflows", "raises", "dies", or "exhausts", at half of the steps; None for none.
+        fault: "overflows", "raises", "dies", "exhausts", "sleeps" or "locks" (for ever, in C code), at half
+            of the steps; None for none.
 
     What must not change the stage's identity comes from the environment: TOY_PAUSE, seconds to sleep in every
     step, for tests that interrupt; TOY_FAULT, a fault as above or "full" for a full disk.
@@ -182,6 +185,12 @@ class Regression(Stage):
             raise MemoryError
         if self.fault == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
+        if self.fault == "sleeps":
+            ctypes.CDLL(None).pause()
+        if self.fault == "locks":
+            lock = threading.Lock()
+            lock.acquire()
+            lock.acquire()
         if self.fault == "full":
             raise OSError(28, "No space left on device")
 

@@ -11,7 +11,8 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [p for p in (str(HERE), str(HERE.parents[1])) if p not in sys.path]
 
-from benchmark import ablations, config, results, run, signals  # noqa: E402
+from benchmark import ablations, results, run, signals  # noqa: E402
+from models import targets  # noqa: E402
 
 ABLATIONS = (
     ablations.Ablation("no_error", "w/o error", ("method.net.weight=0.0",), "Does it learn from nothing?"),
@@ -19,7 +20,7 @@ ABLATIONS = (
     ablations.Ablation("null", "null", ("method.net.flag=1",), "Is nothing found where nothing is?"),
     *(
         ablations.Ablation(name, name, (f"method.net.fault={name}",), "Does a fault stay in its cell?")
-        for name in ("raises", "overflows", "exhausts", "dies")
+        for name in ("raises", "overflows", "exhausts", "dies", "sleeps", "locks")
     ),
 )
 
@@ -31,7 +32,7 @@ def lend(replace: Callable[[Any, str, Any], None], *, report: bool) -> None:
         replace: `setattr`, or one that takes it back.
         report: whether to build the page, which has its own tests and takes longer than all toys together.
     """
-    replace(config, "ALLOWED_TARGETS", (*config.ALLOWED_TARGETS, "toy_parts."))
+    replace(targets, "PACKAGES", (*targets.PACKAGES, "toy_parts"))
     replace(ablations, "ABLATIONS", (*ablations.ABLATIONS, *ABLATIONS))
     # The work tree may change while the tests run.
     replace(results, "_commit", lambda: "unknown")

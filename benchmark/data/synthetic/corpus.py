@@ -11,13 +11,12 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.clip_store import holds, publish
+from benchmark.data.clip_store import corpus_folder, holds, publish
 from benchmark.data.corpus import Corpus, CorpusError
+from benchmark.data.synthetic.network import voice_identity
 from benchmark.data.synthetic.sentences import SENTENCES, Sentence
 from benchmark.data.synthetic.speech import SPEAKERS, Phone, SpeechSynthesizer
 from benchmark.data.synthetic.visemes import MISAKI
@@ -74,13 +73,13 @@ class SyntheticSpeech(Corpus):
             )
         }
         self._seed = seed
-        self._directory = Path(cache) / f"synthetic-speech-{self.identity()[:12]}"
+        self._directory = corpus_folder(cache, "synthetic-speech", self.identity())
         self._synthesizer = SpeechSynthesizer()
         self.default_subject = SPEAKERS[0].id
 
     def identity(self) -> str:
         """Of the recipe for a clip; which clips are listed is not part of it."""
-        recipe = {"version": VERSION, "voice": version("hibari-tts"), "seed": self._seed}
+        recipe = {"version": VERSION, "voice": voice_identity(), "seed": self._seed}
         return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
     def clips(self) -> tuple[Clip, ...]:

@@ -9,12 +9,16 @@ with 20 Hz bins, the transpose of the network's own layout, so that a warp of ti
 from __future__ import annotations
 
 import functools
+import importlib.metadata
+import importlib.util
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
+
+from benchmark.training.stage_cache import contents_digest, digest_of
 
 FRAME_SECONDS = 0.0125
 """Hop of the network's spectra."""
@@ -70,6 +74,16 @@ class SourceSpeech:
     """Hz; below 40 where unvoiced."""
     phones: tuple[SourcePhone, ...]
     """Without gaps from frame 0 to the end; the first and the last are silence."""
+
+
+@functools.cache
+def voice_identity() -> str:
+    """Return the version of hibari and the digest of its model and dictionaries."""
+    package = importlib.util.find_spec("hibari")
+    if package is None or package.origin is None:
+        raise ImportError("the embedded corpus needs hibari-tts: pip install hibari-tts")
+    assets = contents_digest(Path(package.origin).parent / "assets")
+    return f"{importlib.metadata.version('hibari-tts')} {digest_of(assets)}"
 
 
 class SpeechNetwork:

@@ -13,11 +13,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from benchmark.data.synthetic.network import voice_identity
 from benchmark.data.synthetic.sentences import SENTENCES, Sentence
 from benchmark.data.synthetic.speech import SpeechSynthesizer
 from benchmark.data.synthetic.voices import STRENGTH, Speaker
 from models.types import MEAD_EMOTIONS, Transcribed
 
+VERSION = 1
+"""Raised whenever the same count gives other readings."""
 READERS: tuple[Speaker, ...] = (
     Speaker(id="reader-1", f0_scale=0.94, formant_scale=0.93, tempo=1.04, breath=-28.0),
     Speaker(id="reader-2", f0_scale=0.56, formant_scale=0.84, tempo=1.16, breath=-31.0, f0_range=1.1),
@@ -239,6 +242,11 @@ def texts(count: int) -> tuple[str, ...]:
             taken.add(plain(text))
             made.append(text)
     return tuple(made)
+
+
+def readings_identity() -> str:
+    """Return what the readings depend on: the code's version and the voice."""
+    return f"readings v{VERSION} {voice_identity()}"
 
 
 def readings(count: int) -> Iterator[Transcribed]:

@@ -56,6 +56,7 @@ def _protocol(
     legacy: bool = False,
     sampling: Sampling = ALL,
     best: float | None = 0.0,
+    limits: tuple[float | None, float | None] = (0.0, None),
 ) -> Metric:
     return Metric(
         id=protocol,
@@ -74,6 +75,7 @@ def _protocol(
         extractor=network.extractor,
         sampling=sampling,
         best=best,
+        limits=limits,
     )
 
 
@@ -114,6 +116,7 @@ def _extrapolated(network: _Network) -> Metric:
             resamples=pair.resamples,
             allow_biased=pair.allow_biased,
         ),
+        limits=(None, None),
     )
 
 
@@ -128,6 +131,7 @@ def _kernel(network: _Network) -> Metric:
         f"kernel, over all frames of all test clips, not over random subsets; {INTERVAL} May be below 0.",
         lambda pair: kernel_score(pair.predicted, pair.truth, rng=pair.rng, resamples=pair.resamples),
         best=None,
+        limits=(None, None),
     )
 
 

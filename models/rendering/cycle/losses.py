@@ -13,6 +13,7 @@ from torch.nn import functional
 from models.method import StageRun
 from models.rendering.generator import Generator
 from models.rendering.sequences import FaceSequence, Windows
+from models.targets import configurable
 
 BLUR = (0.25, 0.5, 0.25)
 """Of a frame as JPEG may blur it, along each axis."""
@@ -30,6 +31,7 @@ class Drawn:
     """Share of the training that is done."""
 
 
+@configurable
 class Cycle(ABC):
     """One cycle loss as it is configured.
 
@@ -60,6 +62,7 @@ class Cycle(ABC):
         """Named losses, weighted and grown by `share`: they are added to the generator's as they are."""
 
 
+@configurable
 class CycleLosses:
     """The cycle losses of a training, none by default."""
 

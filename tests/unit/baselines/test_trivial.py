@@ -20,6 +20,7 @@ from baselines.trivial import (
 from models.face3d.alignment import PoseSwap, SimilarityAlignment
 from models.face3d.morphable import Face3DStage
 from models.landmarks.alignment import stabilise
+from models.sealed import write_sealed
 from models.types import Clip, Portrait, Prediction, Request
 
 
@@ -59,8 +60,8 @@ def heads() -> np.ndarray:
 def clip(root: Path, name: str, emotion: str, landmarks: np.ndarray, waveform: np.ndarray) -> Clip:
     directory = root / name
     directory.mkdir()
-    np.save(directory / "landmarks.npy", landmarks.astype(np.float32))
-    np.save(directory / "waveform.npy", waveform.astype(np.float32))
+    write_sealed(directory / "landmarks.npy", landmarks.astype(np.float32))
+    write_sealed(directory / "waveform.npy", waveform.astype(np.float32))
     return Clip(name, "A", name, emotion, 3, directory)
 
 

@@ -73,9 +73,10 @@ def test_a_counterfactual_takes_each_part_from_its_lender(corpus: Parametric) ->
 
 def test_an_unknown_clip_is_named(corpus: Parametric) -> None:
     own = corpus.clips()[0]
-    strange = corpus.counterfactual(replace(own, id="nobody"), own, own)
     with pytest.raises(CorpusError, match="no clip 'nobody'"):
-        corpus.prepare(strange)
+        corpus.counterfactual(replace(own, id="nobody"), own, own)
+    with pytest.raises(CorpusError, match="no clip 'nobody'"):
+        corpus.prepare(replace(own, id="nobody"))
 
 
 def test_a_corpus_without_phone_times_has_no_parametric_face(tmp_path: Path) -> None:

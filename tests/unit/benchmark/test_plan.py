@@ -1,5 +1,6 @@
 """What the identity of a stage follows."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,3 +39,21 @@ def test_weights_that_scoring_lacks_are_told_before_any_training(tmp_path: Path,
         stage_ids(tmp_path)
     assert stage_ids(tmp_path, "metrics.extractors=[]")
     assert stage_ids(tmp_path, "items.filmed=false")
+
+
+def test_columns_of_judges_that_are_missing_say_why() -> None:
+    def reasons(*arguments: str, untrained: str = "", unseen: str = "", others: bool = True) -> str:
+        study = Study(StudyConfig.of(load(["suite=smoke", *arguments])))
+        split = study.split
+        train = tuple(clip for clip in split.train if clip.emotion != untrained)
+        judge_train = tuple(clip for clip in split.judge_train if clip.emotion != unseen) if others else ()
+        study.__dict__["split"] = replace(split, train=train, judge_train=judge_train)
+        return " ".join(study.missing_judges)
+
+    assert "Emotion" not in reasons()
+    assert "no neutral clip of the subject" in reasons(untrained="neutral")
+    assert "the other speakers' clips show no neutral" in reasons(unseen="neutral")
+    alone = reasons("metrics.sync_steps=5", others=False)
+    assert "Emotion accuracy is not judged: there are no clips of other speakers" in alone
+    assert "Synchrony is not judged: there are no clips of other speakers" in alone
+    assert "Synchrony is not judged: metrics.sync_steps=0" in reasons("metrics.sync_steps=0")

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmark.data.clip_table import main as draft
+from benchmark.data.clip_table import read_table
 from benchmark.data.corpus import CorpusError, split_corpus
 from benchmark.data.emodb import EmoDB, read_xlabel
-from benchmark.data.folder import Folder, read_table
+from benchmark.data.folder import Folder
 from benchmark.data.grid import Grid, spoken_words
+from benchmark.data.parametric import Parametric
 from benchmark.data.ravdess import Ravdess
 from benchmark.data.recordings import fullest_speaker
 from benchmark.run import main
 from models.errors import StorageError
-from models.preprocess.faces import Given
+from models.preprocess.faces import Faces, Given
 from models.types import MEAD_EMOTIONS, Clip
 from tests.conftest import SHARED_DATA
 
@@ -46,11 +49,11 @@ nfields 1
 
 @pytest.fixture
 def emodb(tmp_path: Path) -> EmoDB:
+    (tmp_path / "emodb" / "lablaut").mkdir(parents=True)
     for seed, name in enumerate(["03a01Fa", "03a01Wa", "03a01Wb", "03a02Na", "08a01La"]):
         sound(tmp_path / "emodb" / "wav" / f"{name}.wav", seed=seed)
+        (tmp_path / "emodb" / "lablaut" / f"{name}xx.lablaut").write_text(LABELS, encoding="latin-1")
     (tmp_path / "emodb" / "wav" / "notes.wav").write_text("not a recording of the corpus")
-    (tmp_path / "emodb" / "lablaut").mkdir()
-    (tmp_path / "emodb" / "lablaut" / "03a01Faxx.lablaut").write_text(LABELS, encoding="latin-1")
     (tmp_path / "emodb" / "silb").mkdir()
     (tmp_path / "emodb" / "silb" / "03a01Fa.silb").write_text("0.15\tder\n0.4\tta\n0.45\t.\n")
     return EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache"))
@@ -88,18 +91,74 @@ def test_emodb_phones_become_mouth_shapes(emodb: EmoDB) -> None:
     assert [s.start for s in syllables] == [0.0, 0.15, 0.4, 0.45]
 
 
-def test_emodb_leaves_out_empty_labels_and_says_so(emodb: EmoDB, tmp_path: Path) -> None:
-    (tmp_path / "emodb" / "lablaut" / "08a01Laxx.lablaut").write_text("signal x\n#\n\n")
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (None, "missing; it comes with EMO-DB's label archive"),
+        (b"", "not an xlabel file: no line '#' that ends the header"),
+        (b"signal x\n#\n\n", "it has no labels"),
+        (b"\x00\xff\x1b garbage \xe9\xe9", "not an xlabel file: no line '#' that ends the header"),
+        (b"#\n\xff\xfe -1 a\n", r"line 2: expected a time, got '\xff\xfe'"),
+        (b"#\n nan -1 a\n", "line 2: expected a time, got 'nan'"),
+        (b"#\n 0.3 -1 a\n 0.1 -1 m\n", "the label 'm' is at 0.1 s, after one at 0.3 s"),
+        (b"#\n -0.3 -1 a\n", "the label 'a' is at -0.3 s, after one at 0.0 s"),
+    ],
+)
+def test_emodb_leaves_out_recordings_whose_label_file_cannot_be_used(
+    emodb: EmoDB, tmp_path: Path, content: bytes | None, fault: str
+) -> None:
+    path = tmp_path / "emodb" / "lablaut" / "08a01Laxx.lablaut"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
     fewer = EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache"))
     assert [c.id for c in fewer.clips()] == [c.id for c in emodb.clips()][:-1]
-    assert "Left out, as their label files are empty: 08a01La." in fewer.description
+    told = f"1 recording is left out, as the phone labels cannot be used: 08a01La ({fault})."
+    assert fewer.notes == (told,)
+    assert emodb.notes == ()
 
 
-def test_emodb_without_labels_says_which_file(emodb: EmoDB) -> None:
-    clip = emodb.clips()[1]
-    emodb.prepare(clip, frames=False)
-    with pytest.raises(CorpusError, match=r"03a01Waxx\.lablaut: missing"):
-        emodb.visemes(clip)
+def test_emodb_keeps_a_recording_with_unknown_labels_and_rests_its_mouth(
+    emodb: EmoDB, tmp_path: Path
+) -> None:
+    lines = [
+        "0.1 -1 nn",
+        "0.15 -1 a",
+        "0.2 -1 8",
+        "0.25 -1 vv",
+        "0.3 -1 --sth",
+        "0.35 -1 \xfc\xdf",
+        "0.4 -1 nn",
+    ]
+    path = tmp_path / "emodb" / "lablaut" / "03a01Waxx.lablaut"
+    path.write_bytes(("#\n" + "\n".join(lines) + "\n").encode("latin-1"))
+    corpus = EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache"))
+    clip = corpus.clips()[1]
+    corpus.prepare(clip)
+    assert [s.symbol for s in corpus.visemes(clip)] == ["sil", "aa", "sil"]
+    (note,) = corpus.notes
+    assert note.startswith("5 phone labels in 1 of 5 recordings are not known")
+    for listed in ("'nn' 2 times in 03a01Wa", "'8' 1 times", "'vv' 1", "'--sth' 1", r"'\xfc\xdf' 1 times"):
+        assert listed in note
+    assert Parametric(corpus=corpus, cache=str(tmp_path)).notes == corpus.notes
+
+
+def test_emodb_labels_beyond_the_sound_make_a_recording_unusable(emodb: EmoDB, tmp_path: Path) -> None:
+    path = tmp_path / "emodb" / "lablaut" / "03a01Waxx.lablaut"
+    path.write_text("#\n 100 -1 a\n 300 -1 m\n")
+    corpus = EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache"))
+    assert corpus.inspect().unusable == {
+        "wav/03a01Wa.wav": "none of its phone labels lies within its 0.50 s of sound"
+    }
+    assert emodb.inspect().unusable == corpus.inspect().unusable
+
+
+def test_emodb_without_any_label_says_what_to_add(emodb: EmoDB, tmp_path: Path) -> None:
+    (tmp_path / "emodb" / "lablaut").rename(tmp_path / "elsewhere")
+    corpus = EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache"))
+    assert len(corpus.clips()) == 5
+    with pytest.raises(CorpusError, match=r"has no phone labels .* add the label archive"):
+        corpus.inspect()
 
 
 def test_speech_alone_is_refused_with_the_way_out(
@@ -221,9 +280,9 @@ class StillFace(Given):
     def identity(self) -> str:
         return "still"
 
-    def __call__(self, frames: np.ndarray, media: Path | None = None) -> np.ndarray:
+    def find(self, frames: np.ndarray, media: Path | None = None, **options: object) -> Faces:
         face = np.random.default_rng(0).uniform(100, 200, (1, 68, 2)).astype(np.float32)
-        return np.repeat(face, len(frames), axis=0)
+        return Faces(np.repeat(face, len(frames), axis=0), 1)
 
 
 def few_grid(root: Path, **options) -> Grid:
@@ -318,11 +377,17 @@ def test_folder_with_a_table(tmp_path: Path) -> None:
         ("file\na.wav\na.wav\n", "line 3: a.wav is listed twice"),
         ("file\nnone.wav\n", "line 2: no such file"),
         (f"file\n{'x' * 300}.wav\n", "line 2: no such file"),
-        ("file;emotion\na.wav;sad\n", "line 1: columns must be parted by commas, got 'file;emotion'"),
+        ("file,emotions,mood\na.wav,sad,\n", "line 1: unknown columns 'emotions', 'mood'; known are file,"),
+        ("file,sound\na.wav,b/c.wav\n", "line 2: sound 'b/c.wav': a.wav is itself a sound file"),
+        ("file,sound\na.wav,/etc/x.wav\n", "line 2: sound '/etc/x.wav' must be a path below"),
+        ("file,sound_start\na.wav,1\n", "line 2: sound_start 1.0 without a sound"),
+        ("file,sound_start\na.wav,soon\n", "line 2: sound_start 'soon'; expected seconds"),
+        ("file,sound_start\na.wav,inf\n", "line 2: sound_start 'inf'; expected seconds"),
+        ("file\n/etc/passwd\n", "line 2: file '/etc/passwd' must be a path below"),
         ("file,emotion,emotion\na.wav,sad,happy\n", "line 1: column 'emotion' is there twice"),
         ("file\n../a.wav\n", "line 2: file '../a.wav' must be a path below"),
         ("file\nclips.csv\n", "line 2: clips.csv is no recording"),
-        ("file,intensity\na.wav,5\n", "line 2: intensity '5'; expected 1, 2 or 3"),
+        ("file,intensity\na.wav,5\n", "line 2: intensity '5'; expected 1, 2 or 3, or weak"),
         ("file,emotion\na.wav\n", "line 2: not as many fields as columns"),
     ],
 )
@@ -337,11 +402,114 @@ def test_a_table_may_begin_with_a_byte_order_mark_and_end_lines_as_windows_does(
     assert [(r.path.name, r.emotion) for r in read_table(tmp_path, path, MEAD_EMOTIONS)] == [("a.wav", "sad")]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "file;emotion;intensity\na.wav;sad;2\n",
+        "file\temotion\tintensity\r\na.wav\tsad\t2\r\n",
+        '"file","emotion","intensity"\n"a.wav","Sadness","2.0"\n',
+        "Emotion, File ,Intensity\n SAD , a.wav , level_2 \n",
+        "file,emotion,intensity,speaker,sentence\na.wav,sad,medium,nan,\n,,,,\n",
+        'file,sentence,emotion,intensity\na.wav,"a",sadness,normal\n',
+    ],
+)
+def test_tables_are_read_as_programs_write_them(tmp_path: Path, text: str) -> None:
+    (row,) = read_table(tmp_path, table(tmp_path, text), MEAD_EMOTIONS)
+    assert (row.path.name, row.emotion, row.intensity) == ("a.wav", "sad", 2)
+    assert (row.speaker, row.sentence) == ("speaker", "a")
+
+
+def test_cells_may_hold_delimiters_and_persons_may_be_called_na(tmp_path: Path) -> None:
+    path = table(tmp_path, "")
+    sound(tmp_path / "one, two; three.wav")
+    path.write_text('file,speaker,sentence,emotion\n"one, two; three.wav",Na,None,NaN\n')
+    (row,) = read_table(tmp_path, path, MEAD_EMOTIONS)
+    assert (row.path.name, row.speaker, row.sentence) == ("one, two; three.wav", "Na", "None")
+    assert row.emotion is None
+
+
+def test_all_mistakes_of_a_table_are_named_at_once(tmp_path: Path) -> None:
+    path = table(tmp_path, "file,emotion\nnone.wav,sad\na.wav,bored\nb/c.wav,sad\nmissing.wav,sad\n")
+    with pytest.raises(CorpusError, match="nor can 2 other lines be used") as caught:
+        read_table(tmp_path, path, MEAD_EMOTIONS)
+    named = [line.split(", line ")[1] for line in caught.value.problems]
+    assert [line[:3] for line in named] == ["2: ", "3: ", "5: "]
+    assert "missing.wav" in named[2]
+
+
+TREES = {
+    "MEAD": (
+        ["M003/video/front/angry/level_3/001.mp4", "W009/video/left_30/happy/level_1/002.mp4"],
+        "its folders are emotions and intensities and views",
+        "M003/video/front/angry/level_3/001.mp4,M003,001,angry,3",
+    ),
+    "emotions alone": (["anger/1.mp4", "sadness/2.mp4"], "emotions", "anger/1.mp4,speaker,1,angry,"),
+    "abbreviations": (["ANG/1.mp4", "HAP/2.mp4"], "emotions", "ANG/1.mp4,speaker,1,angry,"),
+    "views below people": (["anna/left_30/1.mp4", "ben/front/1.mp4"], "views", "ben/front/1.mp4,ben,1,,"),
+    "intensities": (["anna/strong/1.mp4"], "intensities", "anna/strong/1.mp4,anna,1,,3"),
+    "CREMA-D": (
+        ["1001_DFA_ANG_XX.mp4", "1002_IEO_HAP_HI.mp4"],
+        "names hold emotions",
+        "1001_DFA_ANG_XX.mp4,1001,DFA,angry,",
+    ),
+    "TESS": (
+        ["OAF_angry/OAF_back_angry.wav", "YAF_happy/YAF_bar_happy.wav"],
+        "names hold emotions",
+        "OAF_angry/OAF_back_angry.wav,OAF,back,angry,",
+    ),
+    "RAVDESS": (
+        ["Actor_01/03-01-05-02-01-01-01.wav", "Actor_02/03-01-03-01-02-01-02.wav"],
+        "data=ravdess",
+        "Actor_01/03-01-05-02-01-01-01.wav,01,01,angry,3",
+    ),
+    "RAVDESS's videos": (
+        ["01-01-05-02-01-01-01.mp4", "01-01-03-01-02-01-02.mp4"],
+        "RAVDESS's names",
+        "01-01-05-02-01-01-01.mp4,01,01,angry,3",
+    ),
+    "EMO-DB": (["03a01Fa.wav", "08a02Wb.wav"], "data=emodb", "03a01Fa.wav,speaker,03a01Fa,,"),
+    "one name below two": (
+        ["anna/video/1.mp4", "ben/video/2.mp4"],
+        "one person, 'video'",
+        "anna/video/1.mp4,anna,1,,",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_trees_whose_folders_are_no_persons_need_a_table(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files, reason, row = TREES[name]
+    for file in files:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file).write_bytes(file.encode())
+    with pytest.raises(CorpusError, match=r"needs a table, .*set data.table=clips.csv") as caught:
+        Folder(root=str(tmp_path), cache=str(tmp_path / "cache"), detector=Given())
+    assert reason in str(caught.value)
+    assert caught.value.problems[0] == "file,speaker,sentence,emotion,intensity"
+    assert row in caught.value.problems
+    assert draft([str(tmp_path)]) == 0
+    (tmp_path / "clips.csv").write_text(capsys.readouterr().out)
+    emotions = (*MEAD_EMOTIONS, "calm", "boredom")
+    rows = read_table(tmp_path, tmp_path / "clips.csv", emotions)
+    assert len(rows) == len(files) - (name in ("MEAD", "views below people"))
+
+
+def test_folders_that_may_be_persons_are_taken_as_such(tmp_path: Path) -> None:
+    for name in ("Angela/hello.wav", "Felix/happy birthday.wav", "Con/top.wav", "s1/bbaf2n.wav"):
+        sound(tmp_path / name)
+    corpus = Folder(root=str(tmp_path), cache=str(tmp_path / "cache"), detector=Given())
+    assert {c.speaker for c in corpus.clips()} == {"Angela", "Felix", "Con", "s1"}
+
+
 def test_no_space_for_the_digests(emodb: EmoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     root, cache = str(tmp_path / "emodb"), str(tmp_path / "other")
+    # Digests of files that have just been written are not kept.
+    monkeypatch.setattr("benchmark.data.recordings.SETTLED_NS", -1)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match=r"no space left while writing .*digests"):
@@ -369,7 +537,8 @@ def test_the_fullest_speaker_is_the_subject_if_there_is_enough(tmp_path: Path) -
 def test_every_emodb_label_is_known(tmp_path: Path) -> None:
     corpus = EmoDB(root=str(SHARED_DATA / "emodb"), cache=str(tmp_path))
     assert len(corpus.clips()) == 337
-    assert "empty: 08a01Ab, 08a01Wa." in corpus.description
+    (note,) = corpus.notes
+    assert "left out, as the phone labels cannot be used: 08a01Ab, 08a01Wa" in note
     without_syllables = []
     for clip in corpus.clips():
         corpus.prepare(clip, frames=False)

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from benchmark.training.stage_cache import StageFolder, past_seconds, stage_id
+from benchmark.training.stage_cache import StageFolder, discard_finished_work, past_seconds, stage_id
 from models.errors import StorageError
 
 RECIPE = {
@@ -53,7 +53,36 @@ def test_appears_whole(tmp_path):
     assert stage.is_complete()
     assert stage.damage() is None
     assert not stage.work.exists()
-    assert set(json.loads((stage.path / "stage.json").read_text())) == {"name", "files"}
+    assert set(json.loads((stage.path / "stage.json").read_text())) == {"name", "files", "digest"}
+
+
+def test_every_flipped_bit_of_the_recipe_is_noticed(tmp_path):
+    stage = folder(tmp_path)
+    (stage.begin() / "weights").write_bytes(b"w")
+    stage.publish({"config": {"rate": 0.5, "über": [1, None]}, "seed": 3})
+    recipe = stage.path / "stage.json"
+    whole = recipe.read_bytes()
+    for position in range(8 * len(whole)):
+        damaged = bytearray(whole)
+        damaged[position // 8] ^= 1 << position % 8
+        recipe.write_bytes(damaged)
+        # One kind of white space in place of another is no other recipe.
+        if bytes(damaged).split() != whole.split():
+            assert "stage.json" in (stage.damage() or ""), bytes(damaged)
+    recipe.write_bytes(whole)
+    assert stage.damage() is None
+
+
+def test_work_that_a_kill_left_of_a_complete_stage_is_removed(tmp_path):
+    stage = folder(tmp_path)
+    other = StageFolder(stage.root, "other", "1")
+    stage.begin()
+    stage.publish({})
+    (stage.work / "checkpoints").mkdir(parents=True)
+    other.begin()
+    discard_finished_work(stage.root)
+    assert not stage.work.exists()
+    assert other.output.is_dir()
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "remove"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
+import socket
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import pytest
 
 from benchmark import tracking
 from benchmark.errors import is_storage_fault
+from benchmark.plan import Job
 from benchmark.records import read_manifest, read_records
 from benchmark.tracking import TrackingError, mirror
 
@@ -123,38 +126,84 @@ def test_a_second_run_mirrors_nothing(place: Path):
     assert seen() == before
 
 
-def test_a_tracker_that_cannot_be_reached_is_a_warning(place: Path, monkeypatch: pytest.MonkeyPatch):
-    records = (place / "results" / "toy-toy" / "records.jsonl").read_bytes()
-    marks = place / "results" / "toy-toy" / "wandb" / "mirrored"
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@pytest.mark.parametrize("server", ["silent", "absent"])
+def test_a_server_that_is_not_reached_costs_one_time_out_and_one_warning(
+    place: Path, monkeypatch: pytest.MonkeyPatch, silent_server: str, server: str
+):
+    directory = place / "results" / "toy-toy"
+    records = (directory / "records.jsonl").read_bytes()
+    marks = directory / "wandb" / "mirrored"
     names = {p.name for p in marks.iterdir()}
     for mark in marks.iterdir():
         mark.unlink()
-    try:
-        # No key and nobody there: a tracker that asks would wait for an answer.
-        monkeypatch.delenv("WANDB_API_KEY")
-        monkeypatch.setenv("HOME", str(place))
-        monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-        code, out, err = run(place, "tracking=online", "tracking.timeout=20")
-        assert code == 0, out + err
-        assert "warning: not mirrored: W&B" in err
-        assert not list(marks.iterdir())
-        assert (place / "results" / "toy-toy" / "records.jsonl").read_bytes() == records
-    finally:
-        for name in names:
-            (marks / name).touch()
+    before = set(directory.glob("wandb/wandb/offline-run-*"))
+    # No key either: a tracker that asks would wait for an answer.
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(place))
+    monkeypatch.setenv("WANDB_BASE_URL", silent_server if server == "silent" else "http://127.0.0.1:9")
+    code, out, err = run(place, "tracking=online", "tracking.timeout=60")
+    assert code == 0, out + err
+    warnings = [line for line in err.splitlines() if line.startswith("warning: ")]
+    assert len(warnings) == 1, err
+    reason = r"127\.0\.0\.1 gave no answer in 10 s" if server == "silent" else "URLError: .*refused"
+    assert re.fullmatch(
+        rf"warning: W&B was not reached \({reason}.*\): this run is kept offline; send it with `wandb sync "
+        rf"{directory}/wandb/wandb/offline-run-\*`",
+        warnings[0],
+    )
+    assert err.count("not reached") == 2  # beside the line of the job itself
+    assert {p.name for p in marks.iterdir()} == names
+    fresh = set(directory.glob("wandb/wandb/offline-run-*")) - before
+    assert len(fresh) == len(names) == 2
+    assert (directory / "records.jsonl").read_bytes() == records
+    began = time.monotonic()
+    code, out, err = run(place, "tracking=online", "tracking.timeout=1000")
+    assert (code, err) == (0, "")
+    assert "nothing was left to do" in out
+    assert time.monotonic() - began < 200
+
+
+def test_every_cell_goes_offline_once_a_server_that_answered_fails(tmp_path: Path):
+    from benchmark.execute import Queue
+
+    jobs = {
+        key: Job(key, "mirror", "mirror", payload={"mode": "online"})
+        for key in (tracking.CONNECT, "mirror-a", "mirror-b", "mirror-c")
+    }
+    queue = Queue(jobs, dict(jobs))
+    for key in (tracking.CONNECT, "mirror-a", "mirror-b"):
+        del queue.waiting[key]
+    assert queue.online("mirror-a")
+    assert queue.keep_offline()
+    assert not queue.keep_offline()
+    # The one that failed, one that was under way and fails later, and one that had not begun.
+    for key in ("mirror-a", "mirror-b"):
+        assert queue.online(key)
+        queue.put_back(key)
+    assert {key: job.payload["mode"] for key, job in queue.waiting.items()} == dict.fromkeys(
+        ("mirror-c", "mirror-a", "mirror-b"), "offline"
+    )
+    assert not any(queue.online(key) for key in queue.waiting)
 
 
 def surroundings(place: Path, seconds: float):
     setup = SimpleNamespace(run_directory=place, tracking={"timeout": seconds, "mode": "offline"})
     job = SimpleNamespace(payload={"name": "a cell", "marker": "mark"})
-    return job, setup, SimpleNamespace(stages=place)
+    return job, setup, SimpleNamespace(stages=place, say=print, check=lambda: None)
 
 
 def test_a_tracker_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(tracking, "_write", lambda *arguments: time.sleep(30))
-    with pytest.raises(TrackingError, match=r"took more than 0\.1 s for a cell"):
+    with pytest.raises(TrackingError, match=r"took more than 0\.1 s"):
         mirror(*surroundings(tmp_path, 0.1))
-    assert not list(tmp_path.iterdir())
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
 def test_a_tracker_that_exits_is_a_tracking_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models.method import Training
+from models.sealed import write_sealed
 from models.types import Clip
 
 SAMPLES_PER_FRAME = 640
@@ -110,8 +111,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyData:
             name = f"s{sentence}-{emotion}"
             directory = folder / name
             directory.mkdir()
-            np.save(directory / "waveform.npy", waveform)
-            np.save(directory / "landmarks.npy", face(opening, 8.0 * index))
+            write_sealed(directory / "waveform.npy", waveform)
+            write_sealed(directory / "landmarks.npy", face(opening, 8.0 * index))
             clips.append(Clip(name, "A", f"s{sentence}", emotion, 1, directory))
     return TinyData(EMOTIONS, tuple(clips[:12]), tuple(clips[12:]))
 

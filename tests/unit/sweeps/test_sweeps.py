@@ -5,21 +5,24 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-from benchmark import config
 from benchmark.config import load
 from benchmark.errors import Interrupted, one_line
 from benchmark.execute import Outcome
 from benchmark.jobs import Surroundings, run_job
+from models import targets
 from sweeps import objective, run, spaces
 from sweeps.objective import default_of, validation_value
 from sweeps.spaces import SPACES, Space
+from sweeps.study import open_sweep, storage_of
 
 TOYS = Path(__file__).parents[2] / "toys"
 TOY = Space(
@@ -44,7 +47,7 @@ FAULTY = Space(
 @pytest.fixture(autouse=True)
 def toys(monkeypatch):
     monkeypatch.syspath_prepend(str(TOYS))
-    monkeypatch.setattr(config, "ALLOWED_TARGETS", (*config.ALLOWED_TARGETS, "toy_parts."))
+    monkeypatch.setattr(targets, "PACKAGES", (*targets.PACKAGES, "toy_parts"))
     monkeypatch.setitem(spaces.SPACES, "toy", TOY)
     monkeypatch.setitem(spaces.SPACES, "faulty", FAULTY)
     monkeypatch.setattr(objective, "do_jobs", in_this_process)
@@ -145,6 +148,28 @@ def test_trial_of_a_killed_process_is_tried_again_and_given_up_in_the_end(tmp_pa
     assert "died 3 times" in rows[1]["reason"]
 
 
+def test_locked_database_is_waited_for(tmp_path):
+    def connection():
+        return sqlite3.connect(tmp_path / "a.db", isolation_level=None, check_same_thread=False)
+
+    def release():
+        holder.execute("ROLLBACK")
+
+    distributions = {"x": FloatDistribution(0.0, 1.0)}
+    arguments = (f"sqlite:///{tmp_path}/a.db", "toy")
+    settings = {"seed": 0, "distributions": distributions, "defaults": {"x": 0.5}, "identity": {}}
+    opened = open_sweep(*arguments, **settings)
+    holder = connection()
+    holder.execute("BEGIN EXCLUSIVE")
+    # SQLite's own patience is 5 s.
+    timer = threading.Timer(6.5, release)
+    timer.start()
+    trial = opened.ask(0)
+    opened.tell(trial, 1.0, "stage", "")
+    timer.join()
+    assert [t.value for t in opened.settled()] == [1.0]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -191,3 +216,12 @@ def test_module_says_how_it_is_used_without_torch():
     )
     assert done.returncode == 0, done.stderr
     assert "landmarks" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["a b.db", "50%41.db", "#1.sqlite", "ü{}.db", "it's.db", "what?.db"])
+@pytest.mark.parametrize("form", ["{}", "sqlite:///{}"])
+def test_the_file_of_a_storage_may_have_any_name(tmp_path, name, form):
+    path = tmp_path / name
+    storage = storage_of(form.format(path))
+    assert storage.get_all_studies() == []
+    assert path.is_file()

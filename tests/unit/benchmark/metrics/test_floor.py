@@ -57,5 +57,5 @@ def test_no_clip_is_on_both_sides_and_every_clip_gives_its_share() -> None:
 
 
 def test_one_clip_has_no_floor() -> None:
-    with pytest.raises(ValueError, match="needs two real clips or more, got 1"):
+    with pytest.raises(ValueError, match="needs two real clips or more of one speaker, got 1"):
         real_floor(distance, clips(1), count=9, clips=1, rng=np.random.default_rng(0))

@@ -86,3 +86,10 @@ def _expected_2d() -> float:
 
 
 EXPECTED_2D = _expected_2d()
+
+
+def test_features_whose_kernel_is_infinite_are_refused() -> None:
+    features = np.random.default_rng(0).normal(size=(20, 4))
+    with pytest.raises(ValueError, match=r"features: the largest is .*e\+200; expected at most 1e\+40"):
+        kernel_distance(features * 1e200, features)
+    assert np.isfinite(kernel_distance(features * 1e39, features))

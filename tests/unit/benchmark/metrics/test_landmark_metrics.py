@@ -118,6 +118,7 @@ def test_106_points_score_as_the_68_they_contain() -> None:
         (face(3), face(3)[0], "clip c: true landmarks: expected"),
         (face(0), face(0), "clip c: predicted landmarks: expected at least one frame"),
         (face(3), np.full((3, 68, 2), np.inf), "clip c: true landmarks: infinite in frame 0"),
+        (face(3) + 1e300, face(3), r"clip c: predicted landmarks: 1e\+300 in frame 0; expected pixels"),
         (np.zeros((3, 68, 2)), face(3), "clip c: predicted landmarks: eyes and nose tip coincide in frame 0"),
         (face(3).astype(complex), face(3), "clip c: predicted landmarks: expected real numbers"),
     ],

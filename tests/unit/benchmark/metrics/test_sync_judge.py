@@ -22,6 +22,7 @@ from benchmark.metrics.sync import (
 )
 from benchmark.metrics.sync_training import train_sync_judge
 from models.audio.framing import SAMPLE_RATE, SAMPLES_PER_FRAME
+from models.sealed import write_sealed
 from models.types import Clip
 from tests.unit.benchmark.metrics.test_emotion_judge import shape
 
@@ -54,8 +55,8 @@ def perform(seed: int, frames: int = FRAMES) -> tuple[np.ndarray, np.ndarray]:
 def store(root: Path, seed: int, landmarks: np.ndarray | None = None) -> Clip:
     points, voice = perform(seed)
     (root / str(seed)).mkdir(exist_ok=True)
-    np.save(root / str(seed) / "landmarks.npy", points if landmarks is None else landmarks)
-    np.save(root / str(seed) / "waveform.npy", voice)
+    write_sealed(root / str(seed) / "landmarks.npy", points if landmarks is None else landmarks)
+    write_sealed(root / str(seed) / "waveform.npy", voice)
     return Clip(str(seed), f"s{seed % 5}", f"sentence {seed}", None, 1, root / str(seed))
 
 

@@ -17,6 +17,7 @@ from benchmark.score.clip import Rules, detected, load_pair, prepare, score_pair
 from benchmark.score.pairing import Allowances, Pair, pair_folders
 from models.errors import InputError
 from models.preprocess.decoder import Decoder, shared_decoder
+from models.preprocess.faces import Faces
 from models.types import Prediction
 from tests.conftest import ROOT
 
@@ -108,7 +109,7 @@ def test_features_are_those_of_the_frames(tmp_path: Path) -> None:
 
 def test_the_longer_side_loses_its_end(tmp_path: Path) -> None:
     pair = make(tmp_path, Allowances(trim=3), width=80, frames=FRAMES + 3)
-    generated, reference = load_pair(pair, Rules(), tmp_path)
+    generated, reference, _ = load_pair(pair, Rules(), tmp_path)
     assert generated.frames is not None
     assert len(generated.frames) == len(generated.landmarks) == len(reference.landmarks) == FRAMES
     np.testing.assert_array_equal(generated.frames, decoded(pair)[0][:FRAMES])
@@ -116,7 +117,7 @@ def test_the_longer_side_loses_its_end(tmp_path: Path) -> None:
 
 def test_resizing_moves_pictures_and_landmarks_together(tmp_path: Path) -> None:
     pair = make(tmp_path, Allowances(resize=True), width=160, height=128)
-    generated, _ = load_pair(pair, Rules(), tmp_path)
+    generated, _, _ = load_pair(pair, Rules(), tmp_path)
     assert generated.frames is not None
     shrunk = [cv2.resize(frame, (80, 64), interpolation=cv2.INTER_AREA) for frame in decoded(pair)[0]]
     np.testing.assert_array_equal(generated.frames, shrunk)
@@ -125,7 +126,7 @@ def test_resizing_moves_pictures_and_landmarks_together(tmp_path: Path) -> None:
 
 def test_the_face_crop_is_the_references_for_both(tmp_path: Path) -> None:
     pair = make(tmp_path, width=80)
-    generated, reference = load_pair(pair, Rules(crop="face"), tmp_path)
+    generated, reference, _ = load_pair(pair, Rules(crop="face"), tmp_path)
     assert generated.frames is not None
     assert generated.frames.shape == (FRAMES, 256, 256, 3)
     eyes = np.median(reference.landmarks, 0)[36:48].reshape(2, 6, 2).mean(1)
@@ -189,16 +190,17 @@ class Counting:
     def identity(self) -> str:
         return "counting v1"
 
-    def __call__(self, frames: np.ndarray, media: Path | None = None) -> np.ndarray:
+    def find(self, frames: np.ndarray, media: Path | None = None, **options: object) -> Faces:
         self.asked += 1
-        return videos.landmarks(len(frames))
+        return Faces(videos.landmarks(len(frames)), 1)
 
 
 def test_detected_landmarks_are_kept_until_the_video_changes(tmp_path: Path) -> None:
     video, detector, frames = tmp_path / "a.mp4", Counting(), videos.pictures(FRAMES)
     videos.write(video, frames)
     first = detected(video, frames, detector, tmp_path / "cache")
-    np.testing.assert_array_equal(detected(video, frames, detector, tmp_path / "cache"), first)
+    again = detected(video, frames, detector, tmp_path / "cache")
+    np.testing.assert_array_equal(again.landmarks, first.landmarks)
     assert detector.asked == 1
     videos.write(video, frames[::-1])
     detected(video, frames, detector, tmp_path / "cache")
@@ -207,8 +209,8 @@ def test_detected_landmarks_are_kept_until_the_video_changes(tmp_path: Path) -> 
 
 def test_a_reference_without_a_face_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Blind(Counting):
-        def __call__(self, frames: np.ndarray, media: Path | None = None) -> np.ndarray:
-            return np.full((len(frames), 68, 2), np.nan, np.float32)
+        def find(self, frames: np.ndarray, media: Path | None = None, **options: object) -> Faces:
+            return Faces(np.full((len(frames), 68, 2), np.nan, np.float32), 0)
 
     monkeypatch.setattr("benchmark.score.clip._detector", Blind)
     for side in ("generated", "reference"):

@@ -14,6 +14,7 @@ import torch
 from models.artefacts import ArtefactError
 from models.audio.recogniser import RecogniserStage, load_recogniser
 from models.audio.transcripts import character_error_rate, greedy_text
+from models.sealed import write_sealed
 from models.types import Clip, Transcribed
 
 TONES = {"a": 400.0, "b": 900.0, "c": 1700.0, " ": 3000.0}
@@ -52,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Tones:
     clips = []
     for number, text in enumerate(("cabab", "cbcab", "ccbaa")):
         folder = tmp_path_factory.mktemp("clip")
-        np.save(folder / "waveform.npy", spoken(text, 1_000 + number))
+        write_sealed(folder / "waveform.npy", spoken(text, 1_000 + number))
         clips.append(Clip(f"c{number}", "A", text, None, 1, folder, text=text))
     return Tones(tuple(clips))
 

@@ -30,6 +30,7 @@ from models.disentangle.pretraining import (
 from models.landmarks.alignment import stabilise
 from models.landmarks.pca import LandmarkPCA
 from models.landmarks.topology import IBUG68
+from models.sealed import write_sealed
 from models.types import Clip
 
 SIZES: dict[str, Any] = {"width": 4, "hidden": 32, "content_dim": 16}
@@ -67,8 +68,10 @@ def test_examples_are_the_third_to_seventh_frame_of_an_lrw_clip_and_targets_foll
     rest = rng.uniform(50, 200, (68, 2))
     opening = np.zeros((68, 2))
     opening[57, 1] = 1.0
-    np.save(tmp_path / "waveform.npy", waveform)
-    np.save(tmp_path / "landmarks.npy", (rest + np.arange(29)[:, None, None] * opening).astype(np.float32))
+    write_sealed(tmp_path / "waveform.npy", waveform)
+    write_sealed(
+        tmp_path / "landmarks.npy", (rest + np.arange(29)[:, None, None] * opening).astype(np.float32)
+    )
     clip = Clip("a", "A", "a", None, 1, tmp_path)
     faces = stabilise(clip.landmarks)[:, MOUTH]
     pca = LandmarkPCA.fit(faces, 1)
@@ -133,8 +136,8 @@ class _Outside:
 def test_clips_from_outside_are_trained_on_and_every_tenth_validates(tiny, bare_run, tmp_path: Path) -> None:
     faceless = tmp_path / "faceless"
     faceless.mkdir()
-    np.save(faceless / "waveform.npy", tiny.train[0].waveform)
-    np.save(faceless / "landmarks.npy", np.full_like(tiny.train[0].landmarks, np.nan))
+    write_sealed(faceless / "waveform.npy", tiny.train[0].waveform)
+    write_sealed(faceless / "landmarks.npy", np.full_like(tiny.train[0].landmarks, np.nan))
     data = _Outside((replace(tiny.train[0], id="faceless", directory=faceless), *tiny.train[:10]))
     run = bare_run(tmp_path)
     replace(stage(clips="outside", points="face"), steps=2).run(data, {}, run)

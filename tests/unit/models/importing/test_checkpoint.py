@@ -301,10 +301,16 @@ def test_arrays(tmp_path) -> None:
     np.savez(tmp_path / "mean.npz", a=np.ones(4))
     with pytest.raises(InputError, match=r"no \.npy file of floats"):
         read_npy(tmp_path / "mean.npz", ((4,),))
-    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }".ljust(117) + b"\n"
-    path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
-    with pytest.raises(InputError, match=r"no \.npy file of floats"):
-        read_npy(path, ((None,),))
+    for text in (
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000,), }",
+        b"{'descr': '<f8', 'fortran_order': False, 'shape': (4L,",
+        b"{'descr': " + b"(" * 30 + b"4L",
+        b'"""',
+    ):
+        header = text.ljust(117) + b"\n"
+        path.write_bytes(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
+        with pytest.raises(InputError, match=r"no \.npy file of floats"):
+            read_npy(path, ((None,),))
 
 
 def test_an_array_that_is_a_program_is_not_executed(tmp_path) -> None:

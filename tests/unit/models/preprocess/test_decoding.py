@@ -28,13 +28,6 @@ write_video = media_files.write_video
 
 
 @pytest.fixture(scope="module")
-def decoder():
-    decoder = Decoder()
-    yield decoder
-    decoder.close()
-
-
-@pytest.fixture(scope="module")
 def plain(tmp_path_factory) -> Path:
     return write_video(tmp_path_factory.mktemp("media") / "plain.mp4", frames=40)
 

@@ -153,20 +153,20 @@ def test_given_landmarks_are_read(tmp_path: Path, suffix: str) -> None:
         np.save(path, landmarks)
     else:
         np.savetxt(path, landmarks.reshape(4, -1), delimiter="," if suffix == ".csv" else " ")
-    found = Given()(np.zeros((4, 8, 8, 3), np.uint8), tmp_path / "a.mp4")
+    found = Given().find(np.zeros((4, 8, 8, 3), np.uint8), tmp_path / "a.mp4").landmarks
     np.testing.assert_allclose(found, landmarks, atol=1e-4)
 
 
 def test_given_landmarks_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     frames = np.zeros((4, 8, 8, 3), np.uint8)
     with pytest.raises(InputError, match=r"no landmarks beside it: expected a\.npy, a\.csv, a\.txt"):
-        Given()(frames, tmp_path / "a.mp4")
+        Given().find(frames, tmp_path / "a.mp4")
     np.save(tmp_path / "a.npy", np.zeros((3, 68, 2)))
     with pytest.raises(InputError, match=r"shape \(3, 68, 2\); expected \(4, 68, 2\)"):
-        Given()(frames, tmp_path / "a.mp4")
+        Given().find(frames, tmp_path / "a.mp4")
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="cannot be read as landmarks"):
-        Given()(frames, tmp_path / "a.mp4")
+        Given().find(frames, tmp_path / "a.mp4")
 
 
 def test_missing_model_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ def test_missing_model_files_are_named(tmp_path: Path, monkeypatch: pytest.Monke
         FaceMesh().identity()
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(InputError, match=f"face_alignment needs {WEIGHTS[0]} and {WEIGHTS[1]}"):
-        FaceAlignment()(np.zeros((1, 64, 64, 3), np.uint8))
+        FaceAlignment().find(np.zeros((1, 64, 64, 3), np.uint8))
 
 
 def test_face_alignment_takes_the_largest_face_and_moves_the_origin() -> None:
@@ -189,7 +189,8 @@ def test_face_alignment_takes_the_largest_face_and_moves_the_origin() -> None:
 
     detector = FaceAlignment()
     detector.__dict__["_network"] = Network()
-    found = detector(np.stack([np.ones((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)]))
+    faces = detector.find(np.stack([np.ones((64, 64, 3), np.uint8), np.zeros((64, 64, 3), np.uint8)]))
+    found = faces.landmarks
     np.testing.assert_allclose(found[0], some_landmarks(1, 0.5)[0] + 0.5)
     assert np.isnan(found[1]).all()
 
@@ -199,12 +200,12 @@ def test_facemesh_finds_the_head_wherever_it_is(head: tuple[np.ndarray, np.ndarr
     frames, exact = head
     detector = FaceMesh()
     for x, y in ((0, 0), (170, 60)):
-        found = detector(on_a_wall(frames, 320, 430, x, y)) - (x, y)
+        found = detector.find(on_a_wall(frames, 320, 430, x, y)).landmarks - (x, y)
         eyes = np.linalg.norm(exact[:, 36:42].mean(1) - exact[:, 42:48].mean(1), axis=1)
         error = np.linalg.norm(found - exact, axis=2).mean(1) / eyes
         assert np.isfinite(found).all()
         assert error.mean() < 0.1
-    again = detector(on_a_wall(frames, 320, 430, 170, 60)) - (170, 60)
+    again = detector.find(on_a_wall(frames, 320, 430, 170, 60)).landmarks - (170, 60)
     np.testing.assert_array_equal(found, again)
 
 
@@ -212,7 +213,7 @@ def test_facemesh_finds_the_head_wherever_it_is(head: tuple[np.ndarray, np.ndarr
 def test_facemesh_loses_and_finds_the_face_again(head: tuple[np.ndarray, np.ndarray]) -> None:
     frames = head[0].copy()
     frames[2:4] = 120
-    found = FaceMesh()(frames)
+    found = FaceMesh().find(frames).landmarks
     np.testing.assert_array_equal(np.isnan(found).all((1, 2)), [0, 0, 1, 1, 0, 0, 0, 0])
 
 
@@ -220,7 +221,7 @@ def test_facemesh_loses_and_finds_the_face_again(head: tuple[np.ndarray, np.ndar
 def test_facemesh_follows_a_cut_within_a_check(head: tuple[np.ndarray, np.ndarray]) -> None:
     left = on_a_wall(head[0][:4], 300, 560, 0, 20)
     right = on_a_wall(head[0][4:], 300, 560, 300, 20)
-    found = FaceMesh(redetect=1)(np.concatenate([left, right]))
+    found = FaceMesh(redetect=1).find(np.concatenate([left, right])).landmarks
     assert found[3, :, 0].mean() < 200
     assert found[4, :, 0].mean() > 350
 
@@ -228,7 +229,7 @@ def test_facemesh_follows_a_cut_within_a_check(head: tuple[np.ndarray, np.ndarra
 @needs_models
 def test_facemesh_mirrors_with_the_picture(head: tuple[np.ndarray, np.ndarray]) -> None:
     frames = head[0][:2]
-    found = FaceMesh()(frames)
-    mirrored = FaceMesh()(np.ascontiguousarray(frames[:, :, ::-1]))[:, list(IBUG68.mirror)]
+    found = FaceMesh().find(frames).landmarks
+    mirrored = FaceMesh().find(np.ascontiguousarray(frames[:, :, ::-1])).landmarks[:, list(IBUG68.mirror)]
     mirrored[..., 0] = 256 - mirrored[..., 0]
     np.testing.assert_allclose(found, mirrored, atol=3)

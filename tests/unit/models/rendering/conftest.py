@@ -14,6 +14,7 @@ import torch
 
 from models.landmarks.topology import IBUG68
 from models.method import Training
+from models.sealed import write_sealed
 from models.types import Clip
 
 
@@ -60,8 +61,8 @@ def puppet_clip(folder: Path, name: str, count: int, size: int, seed: int) -> Cl
     directory = folder / name
     directory.mkdir(parents=True)
     landmarks = puppet_landmarks(count, np.random.default_rng(seed))
-    np.save(directory / "landmarks.npy", landmarks)
-    np.save(directory / "frames.npy", np.stack([puppet_frame(x, size) for x in landmarks]))
+    write_sealed(directory / "landmarks.npy", landmarks)
+    write_sealed(directory / "frames.npy", np.stack([puppet_frame(x, size) for x in landmarks]))
     return Clip(name, "puppet", name, None, 1, directory, filmed=True)
 
 

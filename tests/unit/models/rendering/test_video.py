@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -63,3 +65,9 @@ def test_bad_arrays_leave_no_file(tmp_path):
     with pytest.raises(ValueError, match="time >= 1"):
         write_video(tmp_path / "a.mp4", film()[:0])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_relative_name_with_a_colon_is_no_protocol(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_video(Path("out:1.mp4"), np.zeros((2, 16, 16, 3), np.uint8))
+    assert [p.name for p in tmp_path.iterdir()] == ["out:1.mp4"]

@@ -21,6 +21,7 @@ from models.landmarks.pca import LandmarkPCA
 from models.landmarks.predictor import LandmarkPredictor
 from models.landmarks.stage import LandmarksStage
 from models.landmarks.topology import IBUG68
+from models.preprocess.faces import Faces
 from models.rendering.generator import initialise as initialise_generator
 from models.rendering.renderer import Renderer
 from models.rendering.stage import RendererStage
@@ -101,10 +102,10 @@ class KnowsThePuppet:
     def identity(self) -> str:
         return "puppet"
 
-    def __call__(self, frames: np.ndarray, media: Path | None = None) -> np.ndarray:
+    def find(self, frames: np.ndarray, media: Path | None = None, **options: object) -> Faces:
         found = puppet(len(frames))
         found[frames.reshape(len(frames), -1).std(1) < 10] = np.nan
-        return found
+        return Faces(found, int(np.isfinite(found).any()))
 
 
 @dataclass(frozen=True)

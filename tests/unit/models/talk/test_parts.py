@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from models.errors import InputError
+from models.face3d.alignment import LandmarkAlignment
 from models.face3d.morphable import FaceModel
 from models.landmarks.alignment import apply, stabilise
 from models.landmarks.topology import IBUG68
@@ -18,7 +19,7 @@ from models.preprocess.pipeline import portrait_similarity
 from models.talk.expressions import bent
 from models.talk.personal import BENT, TargetData, at_rest, carry_over, personal_renderer
 from models.talk.target import Target
-from models.talk.trained import TrainedRun, build
+from models.talk.trained import TrainedRun, build_of_run
 
 
 @pytest.fixture
@@ -40,17 +41,23 @@ def test_the_lowest_seed_that_is_done_is_read(world):
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"_target_": "os.system", "command": "true"}, "only classes of models"),
-        ({"_target_": "models.talk.trained.json.loads", "s": "1"}, "cannot build|refused"),
+        (
+            {"_target_": "os.system", "command": "true"},
+            "only classes of models may be named",
+        ),
+        (
+            {"_target_": "models.talk.trained.json.loads", "s": "1"},
+            "there is no models.talk.trained.json.loads",
+        ),
         ({"_target_": "models.talk.trained.Path"}, "not a class of models"),
-        ({"_target_": "models.evp.Nothing"}, "cannot build the run's models.evp.Nothing"),
+        ({"_target_": "models.evp.Nothing"}, "there is no models.evp.Nothing"),
         ({"_target_": "models.face3d.alignment.PoseSwap", "colour": 1}, "colour"),
         ({"_target_": "models.face3d.alignment.PoseSwap", "placement": "far"}, "placement"),
     ],
 )
 def test_only_classes_of_the_models_are_built(tree, message):
     with pytest.raises(InputError, match=message):
-        build({"part": tree})
+        build_of_run(tree, LandmarkAlignment)
 
 
 def test_another_method_and_a_lost_stage_are_refused(make_run, tmp_path):

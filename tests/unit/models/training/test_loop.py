@@ -178,6 +178,14 @@ def test_every_flipped_byte_and_truncation_is_found(tmp_path):
     assert load_checkpoint(tmp_path, owner="a", say=print).step == 2
 
 
+def test_a_deeply_nested_description_is_damage(tmp_path):
+    save_checkpoint(tmp_path, owner="a", step=1, tensors={"w": torch.ones(2)}, state={})
+    (tmp_path / "000000001.json").write_text("[" * 100_000)
+    said = []
+    assert load_checkpoint(tmp_path, owner="a", say=said.append) is None
+    assert len(said) == 1
+
+
 def test_anothers_checkpoint_is_not_loaded(tmp_path):
     save(tmp_path, 1, owner="b")
     said = []

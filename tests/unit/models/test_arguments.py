@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import pytest
 
-from benchmark.arguments import check_arguments
 from benchmark.errors import ConfigError
+from models.arguments import check_arguments
 
 
 class Part:
@@ -38,7 +38,6 @@ class Part:
         {"whole": 3, "number": 2, "flag": True, "text": None, "kind": "b"},
         {"number": 0.5, "widths": [1, 2], "size": [3, 4], "weights": {"x": 1}},
         {"weights": None, "part": {"_target_": "x"}, "anything": [1], "untyped": "x", "unknown": 3},
-        {"not_there": "left to the call"},
     ],
 )
 def test_what_fits(given: dict[str, Any]) -> None:
@@ -67,3 +66,17 @@ def test_what_does_not(name: str, value: Any, expected: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check_arguments(Part, {name: value}, "here")
     assert str(caught.value) == f"here.{name}: expected {expected}, got {value!r}"
+
+
+def test_unknown_and_missing_names() -> None:
+    with pytest.raises(ConfigError, match=r"no configuration key 'here\.wholly'; did you mean whole\?"):
+        check_arguments(Part, {"wholly": 1}, "here")
+
+    def needs(root: str, *, corpus: object) -> None: ...
+
+    with pytest.raises(ConfigError, match=r"here\.root: a value is needed, and there is none"):
+        check_arguments(needs, {}, "here", supplied=("corpus",))
+    with pytest.raises(ConfigError, match=r"no configuration key 'here\.corpus'"):
+        check_arguments(needs, {"root": "x", "corpus": 1}, "here", supplied=("corpus",))
+    with pytest.raises(ConfigError, match="expected a class that is given a corpus"):
+        check_arguments(Part, {}, "here", supplied=("corpus",))

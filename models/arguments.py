@@ -1,14 +1,15 @@
-"""Values from a configuration against the types that a constructor declares: its signature is the schema."""
+"""Check values from a configuration against a constructor's signature, which is their schema."""
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
-from benchmark.errors import ConfigError
+from models.errors import ConfigError
 
 WORDS: Mapping[Any, str] = {
     bool: "true or false",
@@ -17,26 +18,52 @@ WORDS: Mapping[Any, str] = {
     str: "text",
     NoneType: "null",
 }
+SHOWN = 80
+"""Characters of a refused value that a message repeats."""
 
 
-def check_arguments(function: Callable[..., Any], given: Mapping[str, Any], path: str) -> None:
-    """Refuse what the function's annotations do not allow; names it does not have are left to the call.
+def check_arguments(
+    function: Callable[..., Any], given: Mapping[str, Any], path: str, *, supplied: Collection[str] = ()
+) -> None:
+    """Refuse values that the function's annotations do not allow, unknown names and missing ones.
 
     Args:
         function: a function, or a class, whose constructor is meant.
         path: where `given` stands in the configuration.
+        supplied: names of arguments that come from elsewhere: neither missing nor allowed in `given`.
 
     Raises:
         ConfigError: naming the key, what was expected and what came.
     """
-    for name, hint in _hints(function).items():
+    parameters = inspect.signature(function).parameters
+    _check_names(parameters, given, path, set(supplied))
+    for name, hint in argument_types(function).items():
         if name in given and not _fits(given[name], hint):
-            raise ConfigError(f"{path}.{name}: expected {_words(hint)}, got {given[name]!r}")
+            raise ConfigError(f"{path}.{name}: expected {_words(hint)}, got {shown(given[name])}")
 
 
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    """Type by parameter; without those that have none, or one that is known to type checkers only."""
-    found = {}
+def _check_names(
+    parameters: Mapping[str, inspect.Parameter], given: Mapping[str, Any], path: str, supplied: set[str]
+) -> None:
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    named = {name: each for name, each in parameters.items() if each.kind not in variable}
+    takes_any = any(each.kind == inspect.Parameter.VAR_KEYWORD for each in parameters.values())
+    for name in given:
+        if name in supplied or (name not in named and not takes_any):
+            near = difflib.get_close_matches(name, [n for n in named if n not in supplied], n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ConfigError(f"no configuration key {shown(f'{path}.{name}')}{hint}")
+    for name in supplied:
+        if name not in named and not takes_any:
+            raise ConfigError(f"{path}: expected a class that is given a {name}, and this takes none")
+    for name, parameter in named.items():
+        if parameter.default is inspect.Parameter.empty and name not in given and name not in supplied:
+            raise ConfigError(f"{path}.{name}: a value is needed, and there is none")
+
+
+def argument_types(function: Callable[..., Any]) -> dict[str, Any]:
+    """Return the type of each parameter that has one, except types known to type checkers only."""
+    types = {}
     for name, parameter in inspect.signature(function).parameters.items():
         hint = parameter.annotation
         if isinstance(hint, str):
@@ -46,8 +73,14 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
             except (NameError, AttributeError):
                 continue
         if hint is not inspect.Parameter.empty:
-            found[name] = hint
-    return found
+            types[name] = hint
+    return types
+
+
+def shown(value: Any) -> str:
+    """Return a value as a message repeats it: on one line, and shortened."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
 
 
 def _fits(value: Any, hint: Any) -> bool:
@@ -55,7 +88,8 @@ def _fits(value: Any, hint: Any) -> bool:
     if kind in (Union, UnionType):
         return any(_fits(value, part) for part in parts)
     if kind is Literal:
-        return value in parts
+        # Not `in`: 1 equals True, and a list has no hash.
+        return any(type(value) is type(part) and value == part for part in parts)
     if hint in (None, NoneType):
         return value is None
     if kind is bool:
@@ -78,7 +112,9 @@ def _fits_class(value: Any, kind: type, parts: tuple[Any, ...]) -> bool:
         if kind is tuple and Ellipsis not in parts:
             return len(value) == len(parts) and all(map(_fits, value, parts))
         return not parts or all(_fits(each, parts[0]) for each in value)
-    # Anything else is built from a subtree, or is there already.
+    if isinstance(value, Mapping):
+        return "_target_" in value
+    # Anything else is there already.
     return not isinstance(value, NoneType | bool | int | float | str | list)
 
 

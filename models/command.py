@@ -1,0 +1,63 @@
+"""Run a command: its exit code, and one line on stderr for whatever the user can act on."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from models.errors import STORAGE, ConfigError, UserError, is_storage_fault, one_line, printable
+
+PREFIX = "error: "
+LONGEST_MESSAGE = 2000
+"""Characters."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose refusals are one line, as those of all commands."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ConfigError(f"{message}; {self.prog} --help lists what there is")
+
+
+def run_command(work: Callable[[], int]) -> int:
+    """Return the exit code of a command's work; an error that the user can act on becomes one line on stderr.
+
+    Errors of the program itself keep their traceback: a report of them needs it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A file's name may hold bytes that are no text, or characters that the terminal lacks.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return flushed(work)
+    except UserError as error:
+        return _refused(error, error.exit_code)
+    except Exception as error:
+        if not is_storage_fault(error):
+            raise
+        return _refused(error, STORAGE, "storage fault: ")
+
+
+def flushed(work: Callable[[], int]) -> int:
+    """Return the exit code of work once its output is written, or SIGPIPE's where the reader has gone."""
+    try:
+        code = work()
+        # Not sys.stdout.flush: there is none where the caller has closed it.
+        print(end="", flush=True)
+        return code
+    except BrokenPipeError:
+        # Whoever reads the output has seen enough, as `head` does; what is left goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _refused(error: Exception, code: int, kind: str = "") -> int:
+    print(f"{PREFIX}{kind}{one_line(error, LONGEST_MESSAGE)}", file=sys.stderr)
+    for problem in getattr(error, "problems", ()):
+        print(f"  {printable(problem)}", file=sys.stderr)
+    return code

@@ -1,0 +1,53 @@
+"""Reads parts of a file by their place, and the results of checking a layout."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO
+
+
+class LayoutError(ValueError):
+    """A file that ends early, or whose parts contradict each other."""
+
+
+@dataclass
+class Layout:
+    """What was learned from a file's layout."""
+
+    notes: list[str] = field(default_factory=list)
+    """What the file cannot tell, for people."""
+    pictures: int | None = None
+    """Pictures that the video track's table or blocks hold; None: not counted."""
+    samples: int | None = None
+    """Samples a channel that a sound file announces; None: not said."""
+    patch: tuple[int, bytes] | None = None
+    """Place of a header's field that states no length, and what it should be for readers that believe it."""
+    repeats: int = 0
+    """How often the last picture is repeated by empty packets after it."""
+    ends: list[float] = field(default_factory=list)
+    """Seconds: when the file says that it, or one of its tracks, ends."""
+
+
+class Parts:
+    """Random access to a file's bytes."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file = file
+        self.size = size
+
+    def at(self, place: int, count: int) -> bytes:
+        """Return up to `count` bytes from `place`; fewer at the end of the file."""
+        self._file.seek(place)
+        return self._file.read(count)
+
+    def fields(self, form: str, place: int) -> tuple[Any, ...]:
+        """Return the values of a struct format at a place.
+
+        Raises:
+            LayoutError: the file ends before.
+        """
+        data = self.at(place, struct.calcsize(form))
+        if len(data) < struct.calcsize(form):
+            raise LayoutError("truncated: the file ends inside a header")
+        return struct.unpack(form, data)

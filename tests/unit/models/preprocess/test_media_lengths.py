@@ -1,0 +1,197 @@
+"""What is there counts: lengths in headers are believed only where the contents agree."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+
+from models.preprocess.layout.mpeg import missing_pictures
+from models.preprocess.media import MediaError
+from tests.unit.models.preprocess.media_files import numbers, write_numbered
+
+SOUND = np.round(0.3 * np.sin(np.arange(16000) / 20) * 32767) / 32768
+
+
+def wav(form: str = "WAV", subtype: str = "PCM_16") -> bytearray:
+    file = io.BytesIO()
+    soundfile.write(file, SOUND, 16000, subtype=subtype, format=form)
+    return bytearray(file.getvalue())
+
+
+PLACEHOLDERS = [
+    (0x7FFFF024, 0x7FFFF000),
+    (0xFFFFFFFF, 0xFFFFFFFF),
+    (0x7FFFFFFF, 0x7FFFFFDB),
+    (0x80000024, 0x80000000),
+    (0, 0),
+    (36, 0),
+]
+"""RIFF and data size that SoX and espeak-ng, ffmpeg, mpg123, arecord and others write into a pipe."""
+
+
+@pytest.mark.parametrize(("riff", "data"), PLACEHOLDERS)
+def test_a_wav_from_a_pipe_is_as_long_as_it_is(decoder, tmp_path: Path, riff: int, data: int) -> None:
+    content = wav()
+    place = content.index(b"data")
+    content[4:8] = struct.pack("<I", riff)
+    content[place + 4 : place + 8] = struct.pack("<I", data)
+    (tmp_path / "pipe.wav").write_bytes(content)
+    sound = decoder.sound(tmp_path / "pipe.wav")
+    np.testing.assert_array_equal(sound.waveform, SOUND.astype(np.float32))
+    assert "does not say how long it is" in sound.notes[0]
+
+
+@pytest.mark.parametrize("form", ["WAV", "RF64", "W64", "AIFF", "FLAC", "OGG"])
+def test_a_cut_sound_file_is_refused_in_every_format(decoder, tmp_path: Path, form: str) -> None:
+    content = wav(form, "VORBIS" if form == "OGG" else "PCM_16")
+    path = tmp_path / f"cut.{'wav' if form in ('WAV', 'RF64', 'W64') else form.lower()}"
+    path.write_bytes(content)
+    assert len(decoder.sound(path).waveform) == 16000
+    for keep in (len(content) - 1, len(content) - 700, len(content) // 2):
+        path.write_bytes(content[:keep])
+        with pytest.raises(MediaError, match=rf"{path.name}: "):
+            decoder.sound(path)
+
+
+def test_a_damaged_wav_header_is_refused(decoder, tmp_path: Path) -> None:
+    """Each field that decides on the length is stated twice."""
+    for place, form, value in (
+        (22, "<H", 2),
+        (24, "<I", 8000),
+        (34, "<H", 8),
+        (40, "<I", 30000),
+        (40, "<I", 31998),
+    ):
+        content = wav()
+        struct.pack_into(form, content, place, value)
+        (tmp_path / "a.wav").write_bytes(content)
+        with pytest.raises(MediaError, match=r"a\.wav: the header is damaged"):
+            decoder.sound(tmp_path / "a.wav")
+
+
+def test_chunks_behind_the_sound_are_let_pass(decoder, tmp_path: Path) -> None:
+    tags = b"LIST" + struct.pack("<I", 10) + b"INFOabcdef"
+    content = wav() + tags
+    struct.pack_into("<I", content, 4, len(content) - 8)
+    (tmp_path / "tagged.wav").write_bytes(content)
+    (tmp_path / "junk.wav").write_bytes(wav() + b"TAG" + bytes(125))
+    for name in ("tagged.wav", "junk.wav"):
+        assert len(decoder.sound(tmp_path / name).waveform) == 16000
+
+
+def test_flac_without_a_length_is_read_and_noted(decoder, tmp_path: Path) -> None:
+    content = wav("FLAC")
+    (fields,) = struct.unpack_from(">Q", content, 18)
+    struct.pack_into(">Q", content, 18, fields & ~((1 << 36) - 1))
+    (tmp_path / "pipe.flac").write_bytes(content)
+    sound = decoder.sound(tmp_path / "pipe.flac")
+    np.testing.assert_array_equal(sound.waveform, SOUND.astype(np.float32))
+    assert "does not say how long it is" in sound.notes[0]
+    struct.pack_into(">Q", content, 18, (fields & ~((1 << 36) - 1)) | 12000)
+    (tmp_path / "wrong.flac").write_bytes(content)
+    with pytest.raises(MediaError, match=r"wrong\.flac: .*12000 samples announced, 16000 found"):
+        decoder.sound(tmp_path / "wrong.flac")
+
+
+def test_sound_of_an_unusual_rate_is_noted(decoder, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "odd.aiff", SOUND, 16250)
+    assert "16250 Hz is unusual" in decoder.sound(tmp_path / "odd.aiff").notes[0]
+
+
+def test_sound_in_mp4_ends_where_the_track_says(decoder, tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.m4a"), "w", format="mp4") as container:
+        audio = container.add_stream("aac", rate=16000, layout="mono")
+        block = av.AudioFrame.from_ndarray(SOUND[None].astype(np.float32), "fltp", "mono")
+        block.sample_rate, block.pts, block.time_base = 16000, 0, Fraction(1, 16000)
+        container.mux(audio.encode(block))
+        container.mux(audio.encode())
+    assert len(decoder.sound(tmp_path / "a.m4a").waveform) == 16000
+
+
+Change = Callable[[bytes], bytes]
+
+
+def without_last_cluster(data: bytes) -> bytes:
+    return data[: data.rindex(b"\x1f\x43\xb6\x75")]
+
+
+VIDEO_CUTS: list[tuple[str, str, Change]] = [
+    ("a.mkv", "truncated or damaged", lambda data: data[:-300]),
+    ("a.mkv", "truncated|announced", without_last_cluster),
+    ("a.webm", "truncated or damaged", lambda data: data[: len(data) * 2 // 3]),
+    ("a.avi", "truncated: .* bytes announced", lambda data: data[:-400]),
+    ("a.mp4", "truncated", lambda data: data[:-10]),
+    ("a.mov", "truncated", lambda data: data[: len(data) // 2]),
+    ("a.mpg", "truncated: the file ends inside a packet", lambda data: data[:-1500]),
+    ("a.ts", "truncated: the file ends inside a packet", lambda data: data[:-100]),
+    ("a.ts", "damaged or incomplete", lambda data: data[: 188 * 8] + data[188 * 9 :]),
+    ("a.flv", "truncated: the file ends inside a tag", lambda data: data[:-30]),
+]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("lengths")
+    made = {}
+    for suffix in ("mkv", "webm", "avi", "mp4", "mov", "mpg", "ts", "flv"):
+        codec = {"webm": "libvpx", "avi": "mpeg4", "mpg": "mpeg2video"}.get(suffix, "libx264")
+        muxing = {"cluster_time_limit": "200"} if suffix == "mkv" else {}
+        options = {"g": "6"} | ({"deadline": "realtime"} if codec == "libvpx" else {})
+        path = folder / f"a.{suffix}"
+        form = "vob" if suffix == "mpg" else None
+        made[path.name] = write_numbered(
+            path, codec=codec, pixels="yuv420p", options=options, muxing=muxing, form=form, step=9
+        )
+    return made
+
+
+@pytest.mark.parametrize(("name", "message", "change"), VIDEO_CUTS)
+def test_a_video_that_lost_something_is_refused(
+    decoder, videos, tmp_path, name: str, message: str, change
+) -> None:
+    assert numbers(decoder.video(videos[name])[1], 9) == list(range(25))
+    (tmp_path / name).write_bytes(change(videos[name].read_bytes()))
+    for ask in (decoder.video, decoder.outline):
+        with pytest.raises(
+            MediaError, match=rf"{name}: .*({message}|cannot be decoded|damaged or incomplete)"
+        ):
+            ask(tmp_path / name)
+
+
+def test_containers_that_cannot_tell_are_noted(decoder, videos, tmp_path: Path) -> None:
+    live = write_numbered(
+        tmp_path / "live.webm", codec="libvpx", pixels="yuv420p", muxing={"live": "1"}, step=9
+    )
+    broken = tmp_path / "broken.avi"
+    shutil.copy(videos["a.avi"], broken)
+    data = bytearray(broken.read_bytes())
+    struct.pack_into("<I", data, data.index(b"strh") + 8 + 32, 0)
+    struct.pack_into("<I", data, data.index(b"avih") + 8 + 16, 0)
+    broken.write_bytes(data)
+    for path in (live, broken, videos["a.ts"], videos["a.flv"]):
+        video, shown = decoder.video(path)
+        assert numbers(shown, 9) == list(range(25))
+        assert any("cannot be noticed" in note for note in video.notes), path
+    for name in ("a.mp4", "a.mkv", "a.avi", "a.mov"):
+        assert decoder.video(videos[name])[0].notes == ()
+
+
+def test_lost_pictures_of_mpeg_are_told_by_their_numbers() -> None:
+    """I B B P order: groups of five, shown 0 to 4."""
+    group = [(2, True), (0, False), (1, False), (4, False), (3, False)]
+    assert missing_pictures(group * 3) == 0
+    assert missing_pictures(group + group[:4] + group) == 1
+    assert missing_pictures(group + group[:2] + group[3:]) == 1
+    assert missing_pictures([group[0], *group[3:], *group]) == 0, "an editor may cut what refers to nothing"
+    assert missing_pictures([(number % 1024, number == 0) for number in range(3000)]) == 0
+    assert missing_pictures([(number % 1024, number == 0) for number in range(3000) if number != 1700]) == 1
+    assert missing_pictures([]) == 0

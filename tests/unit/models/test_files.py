@@ -1,0 +1,158 @@
+"""Outputs: refused before the work where they cannot be written, and never half there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from models.errors import InputError, StorageError
+from models.files import check_output_file, check_output_folder, filled_folder, write_output
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_what_can_be_written_is_let_through_and_left_alone(tmp_path):
+    link = tmp_path / "link"
+    (tmp_path / "there").mkdir()
+    link.symlink_to("there")
+    (tmp_path / "old.txt").write_text("old")
+    before = sorted(tmp_path.rglob("*"))
+    for folder in (tmp_path, tmp_path / "a" / "b", link, link / "c", tmp_path / "out:1"):
+        check_output_folder(folder, "--out")
+    for path in (tmp_path / "new.txt", tmp_path / "old.txt", Path("/dev/null"), tmp_path / "a:1.mp4"):
+        check_output_file(path, "-o")
+    check_output_file(tmp_path / "a" / "b.txt", "--page", make_folders=True)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "old.txt").read_text() == "old"
+
+
+def test_what_is_no_folder_or_no_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    for folder in ("file", "file/below", "dangling", "dangling/below", "loop"):
+        with pytest.raises(InputError, match="--out: "):
+            check_output_folder(tmp_path / folder, "--out")
+    for path in (tmp_path, tmp_path / "none" / "a.txt", tmp_path / "dangling", tmp_path / "file" / "a"):
+        with pytest.raises(InputError, match="-o: "):
+            check_output_file(path, "-o")
+
+
+def test_places_where_nobody_can_write_are_a_storage_fault():
+    for folder in ("/proc/self/none", "/sys/none"):
+        with pytest.raises(StorageError, match="nothing can be written"):
+            check_output_folder(Path(folder), "--out")
+    with pytest.raises(StorageError):
+        check_output_file(Path("/proc/version"), "-o")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permission bits mean nothing to root")
+def test_permission_bits(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0o500)
+    with pytest.raises(StorageError, match="Permission denied"):
+        check_output_folder(tmp_path / "closed", "--out")
+
+
+def run(*command: str) -> bool:
+    try:
+        return subprocess.run(command, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """Mount something on a new folder below tmp_path; skips where that is not allowed."""
+    mounted: list[Path] = []
+
+    def mount(name: str, *arguments: str) -> Path:
+        place = tmp_path / name
+        place.mkdir()
+        if not run("mount", *arguments, str(place)):
+            pytest.skip("mounting needs root")
+        mounted.append(place)
+        return place
+
+    yield mount
+    for place in reversed(mounted):
+        run("umount", str(place))
+
+
+def test_a_full_disk_and_a_read_only_one_are_named(mount):
+    full = mount("full", "-t", "tmpfs", "-o", "size=64k", "tmpfs")
+    with pytest.raises(OSError, match="No space left"):
+        (full / "all").write_bytes(bytes(100_000))
+    with pytest.raises(StorageError, match=f"--out: no space left in {full}"):
+        check_output_folder(full / "new", "--out")
+    fixed = mount("fixed", "-t", "tmpfs", "-o", "ro", "tmpfs")
+    with pytest.raises(StorageError, match="Read-only file system"):
+        check_output_folder(fixed, "--out")
+
+
+def test_a_mount_point_is_filled(mount):
+    place = mount("mounted", "-t", "tmpfs", "-o", "size=1m", "tmpfs")
+    for text in ("one", "two"):
+        with filled_folder(place, last="index.html") as fresh:
+            (fresh / "index.html").write_text(text)
+        assert contents(place) == {"index.html": text}
+
+
+def test_an_immutable_file_is_refused(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("fixed")
+    if not run("chattr", "+i", str(path)):
+        pytest.skip("chattr +i needs root and a file system that has it")
+    try:
+        with pytest.raises(StorageError, match="cannot be written"):
+            check_output_file(path, "readme")
+    finally:
+        run("chattr", "-i", str(path))
+
+
+def test_a_folder_is_filled_file_by_file_the_named_one_last(tmp_path, monkeypatch):
+    target = tmp_path / "link"
+    (tmp_path / "real").mkdir()
+    target.symlink_to("real")
+    order: list[str] = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, to: (order.append(to.name), replace(self, to))[1])
+    for number, extra in enumerate(("old", "new")):
+        with filled_folder(target, last="index.html", prune=True) as fresh:
+            (fresh / "tables").mkdir()
+            (fresh / "tables" / f"{extra}.csv").write_text(extra)
+            (fresh / "index.html").write_text(str(number))
+    assert target.is_symlink()
+    assert contents(tmp_path / "real") == {"tables/new.csv": "new", "index.html": "1"}
+    assert order == ["old.csv", "index.html", "new.csv", "index.html"]
+
+
+def fail_halfway(target: Path) -> None:
+    with filled_folder(target, last="a") as fresh:
+        (fresh / "a").write_text("new")
+        raise ValueError("half")
+
+
+def test_a_failure_leaves_what_was_there(tmp_path):
+    with pytest.raises(ValueError, match="half"):
+        fail_halfway(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a").write_text("old")
+    with pytest.raises(ValueError, match="half"):
+        fail_halfway(tmp_path / "out")
+    assert contents(tmp_path / "out") == {"a": "old"}
+
+
+def test_a_file_is_replaced_and_a_link_to_one_stays_a_link(tmp_path):
+    (tmp_path / "real.md").write_text("old")
+    (tmp_path / "link.md").symlink_to("real.md")
+    write_output(tmp_path / "link.md", "new")
+    write_output(tmp_path / "a" / "b.md", "new")
+    write_output(Path("/dev/null"), "new")
+    assert (tmp_path / "link.md").is_symlink()
+    assert contents(tmp_path) == {"real.md": "new", "link.md": "new", "a/b.md": "new"}
