@@ -186,7 +186,10 @@ class Regression(Stage):
         if self.fault == "dies":
             os.kill(os.getpid(), signal.SIGKILL)
         if self.fault == "sleeps":
-            ctypes.CDLL(None).pause()
+            libc = ctypes.CDLL(None)
+            # pause() returns after a signal that is handled, such as the one that asks for the stack.
+            while True:
+                libc.pause()
         if self.fault == "locks":
             lock = threading.Lock()
             lock.acquire()
