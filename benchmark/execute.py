@@ -100,6 +100,8 @@ def worker_setup(settings: Settings, plan: Plan) -> WorkerSetup:
         stall_seconds=settings.stall_seconds,
         end_stalled=settings.stall == "fail",
         places=(settings.out, settings.cache),
+        # A plan without cells has another study than its settings' own.
+        identities=plan.study.identities() if plan.cells else {},
     )
 
 

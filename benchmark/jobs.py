@@ -24,7 +24,7 @@ from benchmark.errors import Interrupted, UnusableInput
 from benchmark.observations import OBSERVATIONS, write_observations
 from benchmark.plan import Job
 from benchmark.records import write_text
-from benchmark.study import Study
+from benchmark.study import Study, stage_data
 from benchmark.training.stage_cache import StageFolder
 from models.artefacts import save_arrays
 from models.errors import InputError, StageError, storage_error
@@ -226,6 +226,11 @@ def _stage(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Su
     stage = instantiate(job.payload["config"], f"method.{name}", Stage)
     data = DeclaredData(around.study.data, name, stage.reads)
     stage.run(data, inputs, Run(folder, name, job.payload["seed"], around))
+    if stage_data(stage, around.study.training_identity) != job.recipe["data"]:
+        files = ", ".join(str(path) for path in stage.outside)
+        raise StageError(
+            f"what stage {name} reads ({files}) changed after the run was planned: run the same command again"
+        )
 
 
 def _train_judge(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Surroundings) -> None:

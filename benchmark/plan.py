@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from benchmark.ablations import ablation
@@ -23,7 +24,7 @@ from benchmark.observability.measure import VERSION as OBSERVE_VERSION
 from benchmark.observability.measure import observed_study
 from benchmark.probing import VERSION as PROBE_VERSION
 from benchmark.records import FULL
-from benchmark.study import READS, Study
+from benchmark.study import READS, Study, stage_data
 from benchmark.training.stage_cache import StageFolder, contents_digest, digest_of, stage_id
 from models.errors import StageError
 from models.method import READABLE, Method, Stage
@@ -33,6 +34,7 @@ from models.types import Clip
 PREDICT_VERSION = 1
 SCORE_VERSION = 2
 JUDGE_VERSION = 1
+EMPTY: Mapping[str, Any] = MappingProxyType({})
 CHUNK = 12
 """About so many clips are prepared in one job; clips of one sentence stay together."""
 
@@ -288,17 +290,12 @@ class _Builder:
                 target=tree["_target_"],
                 version=stage.version,
                 upstream={key: jobs[key] for key in stage.upstream},
-                data=self._seen(stage),
+                data=stage_data(stage, self._training_identity, self._contents),
                 seed=stage_seed(stage, seed),
                 prepared=prepared,
                 payload={"config": tree, "stage": name},
             )
         return jobs
-
-    def _seen(self, stage: Stage) -> str:
-        """Return the identity of what a stage reads besides its upstream: clips, and files of the user's."""
-        files = [self._contents(Path(path)) for path in stage.outside]
-        return digest_of([self._training_identity(tuple(stage.reads)), files])
 
     @staticmethod
     def _check_stage(variant: Variant, name: str, stage: Stage, before: Mapping[str, Job]) -> None:
@@ -325,9 +322,9 @@ class _Builder:
         return self._folder_job(
             "predict",
             "predict",
-            config={key: value for key, value in config.items() if key not in stages},
+            config=_besides_stages(config, stages),
             target=config["_target_"],
-            version=PREDICT_VERSION * 1000 + int(getattr(variant.built, "version", 1)),
+            version=PREDICT_VERSION * 1000 + _method_version(variant),
             upstream=stages,
             data=digest_of([self.study.training_id, self._items_identity(READS["predict"])]),
             seed=None,
@@ -340,20 +337,33 @@ class _Builder:
         if not read or not self.study.probe_clips:
             return None
         config = variant.method.config
-        upstream = {name: stages[name] for name in read}
-        return self._probing(config["_target_"], upstream, {"config": dict(config), "row": variant.row})
+        return self._probing(
+            config["_target_"],
+            upstream={name: stages[name] for name in read},
+            config=_besides_stages(config, stages),
+            method_version=_method_version(variant),
+            payload={"config": dict(config), "row": variant.row},
+        )
 
     def reference(self, probes: Iterable[str | None]) -> str | None:
         """The job that the probes of some cells are compared with, if there are any."""
-        return self._probing("benchmark.probing.reference", {}, {}).key if any(probes) else None
+        return self._probing("benchmark.probing.reference").key if any(probes) else None
 
-    def _probing(self, target: str, upstream: Mapping[str, Job], payload: Mapping[str, Any]) -> Job:
+    def _probing(
+        self,
+        target: str,
+        *,
+        upstream: Mapping[str, Job] = EMPTY,
+        config: Mapping[str, Any] = EMPTY,
+        method_version: int = 0,
+        payload: Mapping[str, Any] = EMPTY,
+    ) -> Job:
         return self._folder_job(
             "probe",
             "probe",
-            config={},
+            config=dict(config),
             target=target,
-            version=PROBE_VERSION,
+            version=PROBE_VERSION * 1000 + method_version,
             upstream=upstream,
             data=self.study.probe_id,
             seed=None,
@@ -418,6 +428,15 @@ class _Builder:
             prepared=(),
             payload={},
         )
+
+
+def _besides_stages(config: Mapping[str, Any], stages: Mapping[str, Job]) -> dict[str, Any]:
+    """Return a method's own configuration, without that of its stages."""
+    return {key: value for key, value in config.items() if key not in stages}
+
+
+def _method_version(variant: Variant) -> int:
+    return int(getattr(variant.built, "version", 1))
 
 
 def observing_plan(settings: Settings) -> Plan:

@@ -19,7 +19,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
 from benchmark.names import LONGEST_TEXT, is_name, is_path_of_names
 from models.errors import UserError, printable
-from models.files import replace_text
+from models.files import remove_leftovers, replace_text
 
 SCHEMA = 1
 FULL = "full"
@@ -220,6 +220,7 @@ def write_text(path: Path, text: str) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_file() and path.read_bytes() == text.encode():
+        remove_leftovers(path)
         return
     replace_text(path, text)
 

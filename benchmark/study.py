@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ from benchmark.data.views import SubjectData
 from benchmark.data.warped import prepare_warped
 from benchmark.errors import ConfigError
 from benchmark.probing import probe_clips
-from benchmark.training.stage_cache import digest_of, file_digest
+from benchmark.training.stage_cache import contents_digest, digest_of, file_digest
 from models.arguments import check_arguments
 from models.method import Stage
 from models.preprocess.facemesh import FaceMesh
@@ -317,6 +317,17 @@ class Study:
         """The identity of the test items with all labels of their clips."""
         return self.items_identity((*LABELS, "frames"))
 
+    def identities(self) -> dict[str, str]:
+        """Return the identities of all that jobs read of the data, by what it is."""
+        identities = {
+            "recordings": self.corpus_id,
+            "training clips": self.training_id,
+            "judges' clips": self.judge_id,
+            "test items": self.items_id,
+            "probed clips": self.probe_id,
+        }
+        return identities | ({"clips for pre-training": self.pretraining_id} if self.pretraining else {})
+
     @cached_property
     def _films_truths(self) -> bool:
         return any(item.truth.filmed for item in self.items)
@@ -359,6 +370,20 @@ class Study:
         if metrics["redetect"] == "facemesh" and self._films_truths:
             metrics["redetect"] = FaceMesh().identity()
         return metrics
+
+
+def stage_data(
+    stage: Stage,
+    training_identity: Callable[[tuple[str, ...]], str],
+    contents: Callable[[Path], Mapping[str, str]] = contents_digest,
+) -> str:
+    """Return the identity of what a stage reads besides its upstream: clips, and files of the user's.
+
+    Args:
+        training_identity: `Study.training_identity`, or one that remembers its answers; `contents` likewise.
+    """
+    files = [contents(Path(path)) for path in stage.outside]
+    return digest_of([training_identity(tuple(stage.reads)), files])
 
 
 def _called(key: str, function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -16,15 +16,19 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import is_out_of_memory, is_storage_fault, one_line
 from benchmark.stalls import Stack, Watch, answer_with_stack, sentence, state_of
+from models.errors import DamagedFile, StorageError
 from models.files import full_place
+
+if TYPE_CHECKING:
+    from benchmark.study import Study
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -68,6 +72,8 @@ class WorkerSetup:
     """Whether such a job is ended as failed, and its worker replaced."""
     places: tuple[Path, ...] = ()
     """Folders that jobs write to; a full one explains why a worker died of a bus error."""
+    identities: Mapping[str, str] = field(default_factory=dict)
+    """Of the data that was planned with, see `Study.identities`."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +176,10 @@ def work(connection: Connection, stack: Connection, setup: WorkerSetup, parent: 
     from benchmark.study import Study
     from models.heartbeat import listen
 
-    unlike = _unlike(setup)
-    if unlike is not None:
-        connection.send(unlike)
+    study = Study(setup.study)
+    difference = unlike(setup, study)
+    if difference is not None:
+        connection.send(difference)
         return
     # Until here SIGTERM ends the process: imports take seconds, and there is nothing to save.
     signal.signal(signal.SIGTERM, lambda signum, frame: stop.append(signum))
@@ -180,7 +187,7 @@ def work(connection: Connection, stack: Connection, setup: WorkerSetup, parent: 
     logging.getLogger("evp_bench").addHandler(_Speaker(connection))
     listen(lambda: connection.send(Alive()))
     around = Surroundings(
-        Study(setup.study),
+        study,
         setup.stages,
         checkpoint_seconds=setup.checkpoint_seconds,
         progress=reporter.progress,
@@ -201,8 +208,15 @@ def work(connection: Connection, stack: Connection, setup: WorkerSetup, parent: 
         _answer(connection, job, around, setup)
 
 
-def _unlike(setup: WorkerSetup) -> Unlike | None:
+def unlike(setup: WorkerSetup, study: Study) -> Unlike | None:
     """Return how this process would compute other bits than the one that planned; None if it would not."""
+    # Read again by each worker, hours later if one is replaced.
+    identities = study.identities() if setup.identities else {}
+    changed = [name for name, identity in setup.identities.items() if identities.get(name) != identity]
+    if changed:
+        return Unlike(
+            f"the data changed after this run was planned ({', '.join(changed)}): run the same command again"
+        )
     from models.numerics import numerics, thread_count
 
     others = setup.numerics.differences(numerics(setup.study.device))
@@ -214,10 +228,8 @@ def _unlike(setup: WorkerSetup) -> Unlike | None:
 
 
 def _answer(connection: Connection, job: Any, around: Any, setup: WorkerSetup) -> None:
-    from benchmark.data.clip_store import holds
     from benchmark.errors import Interrupted, UnusableInput
     from benchmark.jobs import run_job
-    from models.errors import DamagedFile
 
     started = time.monotonic()
     try:
@@ -230,16 +242,28 @@ def _answer(connection: Connection, job: Any, around: Any, setup: WorkerSetup) -
     except UnusableInput as error:
         connection.send(Refused(job.key, error.folder, one_line(error)))
     except DamagedFile as error:
-        # Sets the array aside if it is still damaged; another process may have made it again.
-        holds(error.path.parent, error.path.stem)
-        clip = around.study.clip_in(error.path.parent)
-        reason = f"{job.name} cannot go on: {error.path.parent.name}/{error.path.name} {error.reason}"
-        connection.send(Refused(job.key, clip or error.path.parent.name, reason))
+        connection.send(refuse_clip(job, error, around.study))
     except Exception as error:
         reason = "out of memory" if is_out_of_memory(error) else one_line(error)
         connection.send(Failed(job.key, reason, is_storage_fault(error), traceback.format_exc()))
     else:
         connection.send(Done(job.key, time.monotonic() - started))
+
+
+def refuse_clip(job: Any, damage: DamagedFile, study: Study) -> Refused | Failed:
+    """Set a damaged array of a prepared clip aside, so that it is made again before the job is.
+
+    Another process may have done so.
+    """
+    from benchmark.data.clip_store import holds
+
+    directory = damage.path.parent
+    reason = f"{job.name} cannot go on: {directory.name}/{damage.path.name} {damage.reason}"
+    try:
+        holds(directory, damage.path.stem)
+    except StorageError as error:
+        return Failed(job.key, f"{reason}, and {one_line(error)}", storage=True, trace=traceback.format_exc())
+    return Refused(job.key, study.clip_in(directory) or directory.name, reason)
 
 
 class _Speaker(logging.Handler):

@@ -29,6 +29,7 @@ def run_command(work: Callable[[], int]) -> int:
 
     Errors of the program itself keep their traceback: a report of them needs it.
     """
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file's name may hold bytes that are no text, or characters that the terminal lacks.
         if isinstance(stream, io.TextIOWrapper):
@@ -41,6 +42,21 @@ def run_command(work: Callable[[], int]) -> int:
         if not is_storage_fault(error):
             raise
         return _refused(error, STORAGE, "storage fault: ")
+
+
+def _open_standard_streams() -> None:
+    """Let streams that the caller has closed lead nowhere.
+
+    The next file that is opened would get a closed one's number, and what C code prints would land in it.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is not None:
+            continue
+        nowhere = os.open(os.devnull, os.O_RDWR)
+        if nowhere != number:
+            os.dup2(nowhere, number)
+            os.close(nowhere)
+        setattr(sys, name, os.fdopen(number, mode, encoding="utf-8"))
 
 
 def flushed(work: Callable[[], int]) -> int:

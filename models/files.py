@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import os
 import secrets
 import shutil
@@ -10,6 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from models.errors import NO_SPACE, InputError, StorageError
 
@@ -106,20 +109,41 @@ def write_output(path: Path, text: str) -> None:
 
 def replace_text(path: Path, text: str) -> None:
     """Write a text file whole or not at all: temporary sibling, flush, fsync, rename."""
-    temporary = temporary_sibling(path)
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
+    remove_leftovers(path)
+    with _temporary_sibling(path) as (temporary, file):
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
         replace_file(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
-def temporary_sibling(path: Path) -> Path:
-    """Return a hidden name beside a file, which nobody else has."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+@contextmanager
+def _temporary_sibling(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Yield a new hidden file beside `path` and its name; it is removed at the end, unless it was renamed.
+
+    It is locked, which tells it from one whose writer was killed.
+    """
+    while True:
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        with temporary.open("xb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if not temporary.exists():
+                # `remove_leftovers` of another process came between the two.
+                continue
+            try:
+                yield temporary, file
+            finally:
+                temporary.unlink(missing_ok=True)
+            return
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary siblings of a file whose writers were killed."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        # Another process may remove it at the same time, or still write it.
+        with suppress(OSError), leftover.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            leftover.unlink()
 
 
 @contextmanager
@@ -190,9 +214,9 @@ def replace_file(source: Path, target: Path) -> None:
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file whole or not at all."""
-    copy = temporary_sibling(target)
-    try:
-        shutil.copyfile(source, copy)
+    remove_leftovers(target)
+    with _temporary_sibling(target) as (copy, file), source.open("rb") as original:
+        shutil.copyfileobj(original, file)
+        file.flush()
+        os.fsync(file.fileno())
         copy.replace(target)
-    finally:
-        copy.unlink(missing_ok=True)

@@ -18,7 +18,6 @@ import os
 import platform
 import re
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -213,27 +212,30 @@ def _onednn_kernel() -> str:
         return "not built in"
     with _captured_stdout() as text, mkldnn.verbose(mkldnn.VERBOSE_ON):
         _convolved()
-    lines = text()
-    kernel = re.search(r"primitive,exec,cpu,convolution,([^,]*),", lines)
+    kernel = re.search(r"primitive,exec,cpu,convolution,([^,]*),", text())
     return kernel[1] if kernel else "unused"
 
 
 @contextlib.contextmanager
 def _captured_stdout() -> Iterator[Callable[[], str]]:
-    """Keep what C code prints from the terminal; the function that is yielded returns it afterwards."""
+    """Keep what C code prints from the terminal; the function that is yielded returns it afterwards.
+
+    It goes through a pipe, which holds some pages: a file on a full disk would seem to say nothing.
+    """
     sys.stdout.flush()
-    with tempfile.TemporaryFile() as file:
-        terminal = os.dup(1)
-        os.dup2(file.fileno(), 1)
-        content: list[str] = []
-        try:
-            yield lambda: content[0]
-        finally:
-            ctypes.CDLL(None).fflush(None)
-            os.dup2(terminal, 1)
-            os.close(terminal)
-            file.seek(0)
-            content.append(file.read().decode(errors="replace"))
+    terminal = os.dup(1)
+    reading, writing = os.pipe()
+    content: list[str] = []
+    try:
+        os.dup2(writing, 1)
+        yield lambda: content[0]
+    finally:
+        ctypes.CDLL(None).fflush(None)
+        os.dup2(terminal, 1)
+        os.close(terminal)
+        os.close(writing)
+        with os.fdopen(reading, encoding="utf-8", errors="replace") as file:
+            content.append(file.read())
 
 
 def _mkl_reproducibility() -> str:

@@ -103,9 +103,12 @@ class DeclaredData:
         return tuple(DeclaredClip.of(clip, self.stage, hidden) for clip in clips)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class DeclaredClip(Clip):
-    """A clip that refuses to tell what a stage does not declare to read."""
+    """A clip that refuses to tell what a stage does not declare to read.
+
+    Clips of one id and folder are equal: comparing them reads no label.
+    """
 
     stage: str = ""
     hidden: dict[str, str] = field(default_factory=dict)
@@ -115,6 +118,15 @@ class DeclaredClip(Clip):
     def of(cls, clip: Clip, stage: str, hidden: dict[str, str]) -> DeclaredClip:
         known = {each.name: getattr(clip, each.name) for each in fields(Clip)}
         return cls(**known, stage=stage, hidden=hidden)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Clip) and (self.id, self.directory) == (other.id, other.directory)
+
+    def __hash__(self) -> int:
+        return hash((self.id, self.directory))
+
+    def __repr__(self) -> str:
+        return f"DeclaredClip({self.id!r}, stage={self.stage!r})"
 
     def __getattribute__(self, name: str) -> Any:
         if name in LABELS or name == "filmed":

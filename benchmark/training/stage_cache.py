@@ -15,7 +15,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -190,13 +190,8 @@ class StageFolder:
         shutil.rmtree(self.work, ignore_errors=True)
 
     def note_seconds(self, seconds: float) -> None:
-        write_text(self.seconds_file, f"{seconds:.2f}\n")
-
-    def seconds(self) -> float | None:
-        try:
-            return float(self.seconds_file.read_text())
-        except (OSError, ValueError):
-            return None
+        """Note how long the stage took; a torn note has no line break and is passed over."""
+        self.seconds_file.write_text(f"{seconds:.2f}\n")
 
 
 def discard_finished_work(root: Path) -> None:
@@ -207,15 +202,15 @@ def discard_finished_work(root: Path) -> None:
 
 
 def past_seconds(root: Path) -> dict[str, float]:
-    """Mean seconds by stage name, of every stage that was ever computed below `root`."""
-    found: dict[str, list[float]] = {}
+    """Return the mean seconds by stage name, of every stage that was ever computed below `root`."""
+    seconds: dict[str, list[float]] = {}
     for path in sorted(root.glob(".*.seconds")):
         name = path.name[1 : -len(".seconds")].rsplit("-", 1)[0]
-        try:
-            found.setdefault(name, []).append(float(path.read_text()))
-        except (OSError, ValueError):
-            continue
-    return {name: sum(values) / len(values) for name, values in found.items()}
+        with suppress(OSError, ValueError):
+            text = path.read_text()
+            if text.endswith("\n"):
+                seconds.setdefault(name, []).append(float(text))
+    return {name: sum(values) / len(values) for name, values in seconds.items()}
 
 
 def _sync(path: Path) -> None:

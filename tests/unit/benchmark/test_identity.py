@@ -18,8 +18,11 @@ from benchmark.config import Settings, load
 from benchmark.data.corpus import Corpus
 from benchmark.data.parametric import Parametric
 from benchmark.data.views import DeclaredData
-from benchmark.plan import Plan, make_plan
-from benchmark.study import Study, StudyConfig
+from benchmark.execute import worker_setup
+from benchmark.jobs import Surroundings, run_job
+from benchmark.plan import Job, Plan, make_plan
+from benchmark.study import Study, StudyConfig, stage_data
+from benchmark.workers import unlike
 from models.errors import StageError
 from models.method import READABLE, Stage
 from models.types import LABELS, Clip
@@ -486,6 +489,60 @@ def test_a_stage_cannot_read_what_it_does_not_declare(world: World) -> None:
     assert [clip.labels() for clip in seeing.train] == [clip.labels() for clip in data.train]
     assert seeing.emotions == data.emotions
     assert seeing.train[0].has("frames")
+
+
+def test_clips_are_compared_and_named_without_their_labels(world: World) -> None:
+    clips = world.plan.study.data.train
+    blind = DeclaredData(world.plan.study.data, "blind", ()).train
+    assert blind[0] == clips[0]
+    assert blind[0] != blind[1]
+    assert blind[0] in blind
+    assert len({*blind, *blind}) == len(clips)
+    assert clips[0].id in repr(blind[0])
+
+
+# What changes while a run goes on
+
+
+def test_a_worker_refuses_data_that_changed_after_planning(world: World) -> None:
+    setup = worker_setup(world.settings, world.plan)
+    assert unlike(setup, Study(setup.study)) is None
+    world.recordings.swap("emotion", world.clip("train", "happy"), world.clip("train", "angry"))
+    refusal = unlike(setup, Study(setup.study))
+    assert refusal is not None
+    assert "the data changed after this run was planned (training clips" in refusal.reason
+    assert "recordings" not in refusal.reason
+
+
+def test_a_stage_whose_files_change_while_it_runs_is_not_published(world: World, tmp_path: Path) -> None:
+    class Reads(Stage):
+        seeded = False
+        outside = (tmp_path / "weights",)
+
+        def run(self, data: Any, inputs: Any, run: Any) -> None:
+            if written:
+                (tmp_path / "weights").write_text("others")
+
+    (tmp_path / "weights").write_text("weights")
+    study, stage, written = world.plan.study, Reads(), []
+    job = Job(
+        "reads-a",
+        "stage",
+        "reads",
+        "a",
+        payload={"config": {}, "stage": "reads", "inputs": {}, "seed": None},
+        recipe={"data": stage_data(stage, study.training_identity)},
+    )
+    world.patch.setattr("benchmark.jobs.instantiate", lambda config, key, kind: stage)
+    around = Surroundings(study, tmp_path / "stages")
+    written.append(True)
+    with pytest.raises(StageError, match=r"what stage reads reads \(.*weights\) changed after"):
+        run_job(job, around)
+    assert not (tmp_path / "stages" / "reads-a").exists()
+    (tmp_path / "weights").write_text("weights")
+    written.clear()
+    run_job(job, around)
+    assert (tmp_path / "stages" / "reads-a").is_dir()
 
 
 def test_an_unknown_declaration_is_refused(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

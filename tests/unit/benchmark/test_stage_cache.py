@@ -148,4 +148,5 @@ def test_past_seconds_are_means_by_name(tmp_path):
     for identity, seconds in (("a", 2.0), ("b", 4.0)):
         root.mkdir(exist_ok=True)
         StageFolder(root, "net", identity).note_seconds(seconds)
+    (root / ".net-c.seconds").write_text("50", encoding="utf-8")  # torn: 5000.00 was meant
     assert past_seconds(root) == {"net": 3.0}

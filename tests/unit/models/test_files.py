@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from models.errors import InputError, StorageError
-from models.files import check_output_file, check_output_folder, filled_folder, write_output
+from models.files import (
+    check_output_file,
+    check_output_folder,
+    copy_file,
+    filled_folder,
+    replace_text,
+    write_output,
+)
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -156,3 +164,28 @@ def test_a_file_is_replaced_and_a_link_to_one_stays_a_link(tmp_path):
     write_output(Path("/dev/null"), "new")
     assert (tmp_path / "link.md").is_symlink()
     assert contents(tmp_path) == {"real.md": "new", "link.md": "new", "a/b.md": "new"}
+
+
+def test_a_writer_removes_what_killed_ones_left_and_nothing_of_living_ones(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path; from models import files\n"
+        "files.os.fsync = lambda descriptor: (print('half', flush=True), sys.stdin.read(), os._exit(9))\n"
+        "files.replace_text(Path('a [1].txt'), 'new')\n"
+    )
+    source = Path(__file__).parents[3]
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(source)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert writer.stdout is not None
+    writer.stdout.readline()
+    replace_text(tmp_path / "a [1].txt", "old")
+    assert len(list(tmp_path.iterdir())) == 2
+    writer.communicate()
+    assert len(list(tmp_path.iterdir())) == 2
+    copy_file(tmp_path / "a [1].txt", tmp_path / "b.txt")
+    replace_text(tmp_path / "a [1].txt", "new")
+    assert contents(tmp_path) == {"a [1].txt": "new", "b.txt": "old"}
