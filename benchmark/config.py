@@ -547,12 +547,7 @@ def _folder(cfg: DictConfig, key: str) -> str:
     if not value.strip() or "\0" in value:
         raise ConfigError(f"{key}: expected a folder, got {shown(value)}")
     for place in (Path(value), *Path(value).parents):
-        try:
-            in_the_way = place.exists() and not place.is_dir()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise ConfigError(f"{key}: {shown(str(place))} cannot be a folder ({reason})") from error
-        if in_the_way:
+        if place.exists() and not place.is_dir():
             raise ConfigError(f"{key}: expected a folder, but {place} is a file")
     return value
 

@@ -10,7 +10,17 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from models.errors import STORAGE, ConfigError, UserError, is_storage_fault, one_line, printable
+from models.errors import (
+    STORAGE,
+    USAGE,
+    ConfigError,
+    UserError,
+    is_storage_fault,
+    names_no_place,
+    one_line,
+    place_error,
+    printable,
+)
 
 PREFIX = "error: "
 LONGEST_MESSAGE = 2000
@@ -39,6 +49,8 @@ def run_command(work: Callable[[], int]) -> int:
     except UserError as error:
         return _refused(error, error.exit_code)
     except Exception as error:
+        if isinstance(error, OSError) and names_no_place(error):
+            return _refused(place_error(error), USAGE)
         if not is_storage_fault(error):
             raise
         return _refused(error, STORAGE, "storage fault: ")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 STORAGE_ERRNOS = NO_SPACE | frozenset(
     {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.EFBIG}
 )
+PLACE_ERRNOS = frozenset({errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR})
+"""No file or folder can have such a name there, whatever the disk's state."""
 LONGEST_LINE = 300
 """Characters of a reason in a table or a manifest."""
 
@@ -62,8 +65,21 @@ class NonFiniteLoss(UserError):
     exit_code = FAILED
 
 
-def storage_error(error: OSError, doing: str) -> StorageError:
-    """The clear form of an OSError met while `doing` something."""
+def names_no_place(error: BaseException) -> bool:
+    """Return whether an error says that a path cannot be that of a file or folder."""
+    return isinstance(error, OSError) and error.errno in PLACE_ERRNOS and error.filename is not None
+
+
+def place_error(error: OSError) -> InputError:
+    """Return the clear form of an error that `names_no_place`."""
+    # The reason first: the path may be so long that the line's end is cut off.
+    return InputError(f"{error.strerror}: {os.fsdecode(error.filename)}")
+
+
+def storage_error(error: OSError, doing: str) -> UserError:
+    """Return the clear form of an OSError met while `doing` something."""
+    if names_no_place(error):
+        return place_error(error)
     if error.errno in NO_SPACE:
         return StorageError(f"no space left while {doing}: free some and run the same command again")
     reason = error.strerror or str(error)
@@ -78,6 +94,7 @@ def storage_faults(doing: str) -> Iterator[None]:
 
     Raises:
         StorageError: instead of the OSError.
+        InputError: instead of one about a path that cannot be used.
     """
     try:
         yield
