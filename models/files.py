@@ -53,7 +53,7 @@ def check_output_file(path: Path, option: str, *, make_folders: bool = False) ->
         InputError: it is a folder, or there is no folder that it would lie in.
         StorageError: it cannot be written.
     """
-    if path.is_dir() or path.name in ("", "..") or str(path).endswith("/"):
+    if path.is_dir() or path.name == "..":
         raise InputError(f"{option}: {path} is a folder; expected the name of a file")
     if not make_folders and not path.parent.is_dir():
         raise InputError(f"{option}: there is no folder {path.parent}: make it first")
@@ -108,15 +108,35 @@ def write_output(path: Path, text: str) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
+<<<<<<< HEAD
     """Write a text file whole or not at all: temporary sibling, flush, fsync, rename."""
     remove_leftovers(path)
     with _temporary_sibling(path) as (temporary, file):
         file.write(text.encode())
         file.flush()
         os.fsync(file.fileno())
+=======
+    """Write a text file whole or not at all."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write(text)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; that file then takes the place of `path` as a whole, unless something fails.
+
+    What is written is on the disk before it is renamed: after a power cut either the old or the new is there.
+    """
+    # Short and random: it fits wherever `path` does, and two processes never write into one.
+    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        yield temporary
+        sync(temporary)
+>>>>>>> 9a56a50 (Flush outputs under short unique names)
         replace_file(temporary, path)
 
 
+<<<<<<< HEAD
 @contextmanager
 def _temporary_sibling(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     """Yield a new hidden file beside `path` and its name; it is removed at the end, unless it was renamed.
@@ -144,6 +164,23 @@ def remove_leftovers(path: Path) -> None:
         with suppress(OSError), leftover.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             leftover.unlink()
+=======
+def sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def publish_folder(source: Path, target: Path) -> None:
+    """Let a folder appear under another name of the same file system, with all that is in it on the disk."""
+    for path in (*source.rglob("*"), source):
+        sync(path)
+    source.rename(target)
+    sync(target.parent)
+>>>>>>> 9a56a50 (Flush outputs under short unique names)
 
 
 @contextmanager
@@ -180,6 +217,7 @@ def _fill(fresh: Path, target: Path, last: str) -> set[Path]:
     names = sorted(p.relative_to(fresh) for p in fresh.rglob("*") if p.is_file())
     for name in sorted(names, key=lambda name: name == Path(last)):
         (target / name).parent.mkdir(parents=True, exist_ok=True)
+        sync(fresh / name)
         replace_file(fresh / name, target / name)
     return set(names)
 
@@ -196,7 +234,8 @@ def _remove_others(target: Path, names: set[Path]) -> None:
 def replace_file(source: Path, target: Path) -> None:
     """Let a file take the place of another one in one step, on another file system by way of a copy.
 
-    A target that cannot be renamed over, as a file that is mounted, is written into.
+    A target that cannot be renamed over, as a file that is mounted, is written into: that is no single step,
+    and there is none that would do it.
     """
     try:
         source.replace(target)
@@ -207,6 +246,7 @@ def replace_file(source: Path, target: Path) -> None:
         busy = error.errno == errno.EBUSY
     if busy:
         shutil.copyfile(source, target)
+        sync(target)
     else:
         copy_file(source, target)
     source.unlink(missing_ok=True)
@@ -214,9 +254,14 @@ def replace_file(source: Path, target: Path) -> None:
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file whole or not at all."""
+<<<<<<< HEAD
     remove_leftovers(target)
     with _temporary_sibling(target) as (copy, file), source.open("rb") as original:
         shutil.copyfileobj(original, file)
         file.flush()
         os.fsync(file.fileno())
         copy.replace(target)
+=======
+    with replacing(target) as copy:
+        shutil.copyfile(source, copy)
+>>>>>>> 9a56a50 (Flush outputs under short unique names)

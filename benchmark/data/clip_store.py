@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from models.errors import NO_SPACE, DamagedFile, StorageError
+from models.files import sync
 from models.numerics import array_numerics
 from models.sealed import check_sealed, place_of, write_sealed
 
@@ -105,9 +106,9 @@ def publish(directory: Path, arrays: Mapping[str, np.ndarray]) -> None:
             for name, array in arrays.items():
                 file = f"{name}.npy"
                 write_sealed(hidden / file, array, place_of(directory / file))
-            _sync_folder(hidden)
+            sync(hidden)
             _move(hidden, directory)
-        _sync_folder(directory.parent)
+        sync(directory.parent)
     except OSError as error:
         raise StorageError(_explain(error, directory)) from error
 
@@ -132,7 +133,7 @@ def _move(hidden: Path, directory: Path) -> None:
         for file in sorted(hidden.iterdir(), key=lambda path: path.stat().st_mtime_ns):
             if not (directory / file.name).is_file():
                 file.replace(directory / file.name)
-        _sync_folder(directory)
+        sync(directory)
 
 
 @contextmanager
@@ -179,14 +180,6 @@ def _remove_abandoned(directory: Path) -> None:
 
 def _literal(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _explain(error: OSError, directory: Path) -> str:

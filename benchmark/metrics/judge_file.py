@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+
+from models.files import replacing
 
 
 class JudgeError(ValueError):
@@ -24,14 +25,10 @@ def save_judge(path: Path, arrays: Mapping[str, np.ndarray], form: str, facts: M
         facts: what is not an array; goes through JSON.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    try:
+    with replacing(path) as temporary:
         # One entry: safetensors writes several in an order that changes from call to call.
         temporary.write_bytes(save(whole, metadata={form: json.dumps(facts, sort_keys=True)}))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_judge(path: Path, form: str, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
@@ -22,6 +21,7 @@ from typing import Any
 
 from benchmark.records import write_text
 from models.errors import StageError, storage_error
+from models.files import publish_folder
 from models.locks import locked, say_on_stderr
 
 FORMAT = 1
@@ -174,14 +174,11 @@ class StageFolder:
             files = {}
             for path in sorted(p for p in self.output.rglob("*") if p.is_file()):
                 files[path.relative_to(self.output).as_posix()] = file_digest(path)
-                _sync(path)
             whole = {**recipe, "files": files}
             sealed = {**whole, "digest": digest_of(whole)}
             text = json.dumps(sealed, indent=1, sort_keys=True, ensure_ascii=False)
             write_text(self.output / RECIPE, text + "\n")
-            _sync(self.output)
-            self.output.rename(self.path)
-            _sync(self.root)
+            publish_folder(self.output, self.path)
         except OSError as error:
             raise storage_error(error, f"writing {self.path}") from error
         self.discard_work()
@@ -211,11 +208,3 @@ def past_seconds(root: Path) -> dict[str, float]:
             if text.endswith("\n"):
                 seconds.setdefault(name, []).append(float(text))
     return {name: sum(values) / len(values) for name, values in seconds.items()}
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,7 +16,7 @@ import numpy as np
 from av.codec.context import Flags
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from models.files import replace_file
+from models.files import replacing
 from models.preprocess.media import file_url, is_hd
 
 SAMPLE_RATE = 16000
@@ -52,13 +52,11 @@ def write_video(
         raise ValueError("expected frames (time >= 1, h, w, 3) uint8, got none")
     if waveform is not None and waveform.ndim != 1:
         raise ValueError(f"expected a waveform (samples,), got {waveform.shape}")
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        with av.open(file_url(temporary), "w", format="mp4", options={"fflags": "+bitexact"}) as container:
-            _write(container, first, chain([first], following), waveform, fps)
-        replace_file(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with (
+        replacing(path) as temporary,
+        av.open(file_url(temporary), "w", format="mp4", options={"fflags": "+bitexact"}) as container,
+    ):
+        _write(container, first, chain([first], following), waveform, fps)
 
 
 def _even(frame: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

@@ -86,7 +86,8 @@ def _personal(
 
 def _write(output: Path, frames: Iterable[np.ndarray], voice: np.ndarray) -> None:
     try:
-        write_video(output, frames, voice)
+        # A link stays one: the file that it names is replaced.
+        write_video(output.resolve(), frames, voice)
     except OSError as error:
         raise storage_error(error, f"writing {output}") from error
 
@@ -96,6 +97,8 @@ def _check_output(output: Path, *, overwrite: bool) -> None:
         raise InputError(f"{output}: expected a name that ends in .mp4")
     if output.is_file() and not overwrite:
         raise InputError(f"{output} is there already: add --overwrite to replace it, or name another")
+    if output.exists() and not output.is_file():
+        raise InputError(f"-o: {output} is no file; an mp4 cannot be written into a device or a pipe")
     check_output_file(output, "-o")
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from models.errors import storage_error
+from models.files import publish_folder
 from models.locks import locked, say_on_stderr
 from models.method import Stage, Training, TrainingData
 from models.seeding import derive_seed, generator, torch_generator
@@ -150,7 +151,7 @@ def run_alone(
                 RunAlone(output, device, name, seed, work / "checkpoints", folder.name, progress),
             )
             (output / FILES).write_text(json.dumps(file_digests(output), indent=1, sort_keys=True) + "\n")
-            output.replace(folder)
+            publish_folder(output, folder)
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise storage_error(error, f"computing {folder}") from error

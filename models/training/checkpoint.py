@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from models.errors import StorageError, storage_error
+from models.files import sync
 
 KEEP = 2
 
@@ -69,11 +70,7 @@ def _write(path: Path, data: bytes) -> None:
         if _digest(temporary.read_bytes()) != _digest(data):
             raise StorageError(f"{temporary} reads back differently from what was written: check the disk")
         temporary.replace(path)
-        descriptor = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 

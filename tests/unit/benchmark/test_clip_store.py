@@ -115,7 +115,7 @@ def test_remains_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys, numpy as np; from pathlib import Path\n"
         "from benchmark.data import clip_store\n"
-        "clip_store._sync_folder = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "clip_store.sync = lambda path: os.kill(os.getpid(), signal.SIGKILL)\n"
         "clip_store.publish(Path(sys.argv[1]) / 'clip[1]', {'a': np.zeros(3)})\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)

@@ -15,7 +15,12 @@ from models.files import (
     check_output_folder,
     copy_file,
     filled_folder,
+<<<<<<< HEAD
     replace_text,
+=======
+    publish_folder,
+    replacing,
+>>>>>>> 9a56a50 (Flush outputs under short unique names)
     write_output,
 )
 
@@ -166,6 +171,7 @@ def test_a_file_is_replaced_and_a_link_to_one_stays_a_link(tmp_path):
     assert contents(tmp_path) == {"real.md": "new", "link.md": "new", "a/b.md": "new"}
 
 
+<<<<<<< HEAD
 def test_a_writer_removes_what_killed_ones_left_and_nothing_of_living_ones(tmp_path):
     program = (
         "import os, sys; from pathlib import Path; from models import files\n"
@@ -189,3 +195,55 @@ def test_a_writer_removes_what_killed_ones_left_and_nothing_of_living_ones(tmp_p
     copy_file(tmp_path / "a [1].txt", tmp_path / "b.txt")
     replace_text(tmp_path / "a [1].txt", "new")
     assert contents(tmp_path) == {"a [1].txt": "new", "b.txt": "old"}
+=======
+def test_a_name_as_long_as_can_be_is_written_and_a_longer_one_refused_before(tmp_path):
+    path = tmp_path / f"{'x' * 251}.txt"
+    check_output_file(path, "-o")
+    write_output(path, "new")
+    copy_file(path, path.with_name(f"{'y' * 251}.txt"))
+    assert len(contents(tmp_path)) == 2
+    with pytest.raises(OSError, match="File name too long"):
+        check_output_file(tmp_path / f"{'x' * 252}.txt", "-o")
+
+
+def test_two_writers_of_one_file_do_not_meet(tmp_path):
+    with replacing(tmp_path / "a") as first, replacing(tmp_path / "a") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert contents(tmp_path) == {"a": "first"}
+
+
+def test_what_is_renamed_was_flushed_to_the_disk(tmp_path, monkeypatch):
+    events: list[tuple[str, str]] = []
+
+    def watch(owner, name: str, path_of) -> None:
+        plain = getattr(owner, name)
+
+        def watched(*arguments):
+            events.append((name, path_of(arguments[0])))
+            return plain(*arguments)
+
+        monkeypatch.setattr(owner, name, watched)
+
+    watch(os, "fsync", lambda descriptor: Path(f"/proc/self/fd/{descriptor}").readlink().name)
+    watch(Path, "replace", lambda path: path.name)
+    watch(Path, "rename", lambda path: path.name)
+    (tmp_path / "a").write_text("a")
+    copy_file(tmp_path / "a", tmp_path / "b")
+    with filled_folder(tmp_path / "filled", last="c") as fresh:
+        (fresh / "c").write_text("c")
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "d").write_text("d")
+    publish_folder(tmp_path / "work", tmp_path / "done")
+    (_, copy), *_ = events
+    assert events == [
+        ("fsync", copy),
+        ("replace", copy),
+        ("fsync", "c"),
+        ("replace", "c"),
+        ("fsync", "d"),
+        ("fsync", "work"),
+        ("rename", "work"),
+        ("fsync", tmp_path.name),
+    ]
+>>>>>>> 9a56a50 (Flush outputs under short unique names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import av
@@ -149,3 +150,23 @@ def test_an_interrupt_leaves_nothing_half_written(ask, monkeypatch):
     code, said, output = ask("--renderer=run")
     assert (code, list(output.parent.iterdir())) == (130, [])
     assert "interrupted" in said
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe"])
+def test_an_output_that_is_no_file_is_refused_and_left_alone(ask, tmp_path, kind):
+    place = tmp_path / "place.mp4"
+    if kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.symlink_to(os.devnull)
+    code, said, _ = ask("--renderer=run", f"--output={place}", "--overwrite")
+    assert (code, place.is_file()) == (2, False)
+    assert f"-o: {place} is no file" in said
+
+
+def test_a_link_to_an_output_stays_one(ask, tmp_path):
+    (tmp_path / "real").write_text("old")
+    (tmp_path / "link.mp4").symlink_to("real")
+    assert ask("--renderer=run", f"--output={tmp_path / 'link.mp4'}", "--overwrite")[0] == 0
+    assert (tmp_path / "link.mp4").is_symlink()
+    assert (tmp_path / "real").read_bytes()[4:8] == b"ftyp"
