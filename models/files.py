@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import glob
+import hashlib
 import os
 import secrets
 import shutil
@@ -12,7 +12,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from models.errors import NO_SPACE, InputError, StorageError
 
@@ -108,63 +107,49 @@ def write_output(path: Path, text: str) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-<<<<<<< HEAD
-    """Write a text file whole or not at all: temporary sibling, flush, fsync, rename."""
-    remove_leftovers(path)
-    with _temporary_sibling(path) as (temporary, file):
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
-=======
     """Write a text file whole or not at all."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write(text)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a path to write to; that file then takes the place of `path` as a whole, unless something fails.
+    """Yield a new hidden file that takes the place of `path` as a whole, unless something fails.
 
-    What is written is on the disk before it is renamed: after a power cut either the old or the new is there.
-    """
-    # Short and random: it fits wherever `path` does, and two processes never write into one.
-    temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        yield temporary
-        sync(temporary)
->>>>>>> 9a56a50 (Flush outputs under short unique names)
-        replace_file(temporary, path)
-
-
-<<<<<<< HEAD
-@contextmanager
-def _temporary_sibling(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Yield a new hidden file beside `path` and its name; it is removed at the end, unless it was renamed.
-
+    What is written to it is on the disk before it is renamed: after a power cut the old or the new is there.
     It is locked, which tells it from one whose writer was killed.
     """
+    remove_leftovers(path)
     while True:
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+        temporary = path.with_name(f".{_stem(path)}.{secrets.token_hex(6)}.tmp")
         with temporary.open("xb") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             if not temporary.exists():
                 # `remove_leftovers` of another process came between the two.
                 continue
             try:
-                yield temporary, file
+                yield temporary
+                sync(temporary)
+                replace_file(temporary, path)
             finally:
                 temporary.unlink(missing_ok=True)
             return
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove temporary siblings of a file whose writers were killed."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    """Remove temporary files beside a file whose writers were killed."""
+    for leftover in path.parent.glob(f".{_stem(path)}.*.tmp"):
         # Another process may remove it at the same time, or still write it.
         with suppress(OSError), leftover.open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             leftover.unlink()
-=======
+
+
+def _stem(path: Path) -> str:
+    """Return what temporary files of a file are called by: short, so that they fit wherever the file does."""
+    return hashlib.blake2b(os.fsencode(path.name), digest_size=6).hexdigest()
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
@@ -180,7 +165,6 @@ def publish_folder(source: Path, target: Path) -> None:
         sync(path)
     source.rename(target)
     sync(target.parent)
->>>>>>> 9a56a50 (Flush outputs under short unique names)
 
 
 @contextmanager
@@ -254,14 +238,5 @@ def replace_file(source: Path, target: Path) -> None:
 
 def copy_file(source: Path, target: Path) -> None:
     """Copy a file whole or not at all."""
-<<<<<<< HEAD
-    remove_leftovers(target)
-    with _temporary_sibling(target) as (copy, file), source.open("rb") as original:
-        shutil.copyfileobj(original, file)
-        file.flush()
-        os.fsync(file.fileno())
-        copy.replace(target)
-=======
     with replacing(target) as copy:
         shutil.copyfile(source, copy)
->>>>>>> 9a56a50 (Flush outputs under short unique names)

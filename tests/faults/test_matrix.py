@@ -111,7 +111,7 @@ active = [log]
 Watch(place, lambda call, stream: active[0](call, stream)).install()
 write_text(place / "results" / "a.json", "1")
 calls = recorded(place / "calls.txt")
-kinds = ["mkdir", "open", "write", "close", "fsync", "rename", "remove"]
+kinds = ["mkdir", "open", "open", "write", "close", "fsync", "rename", "remove", "close"]
 assert [c.kind for c in calls] == kinds, calls
 class Once(Fault):
     def __call__(self, call, stream):
@@ -119,7 +119,7 @@ class Once(Fault):
             self.at = call
         super().__call__(call, stream)
 
-for call in calls[1:6]:
+for call in calls[1:7]:
     active[0] = Once(call, errno.EIO)
     try:
         write_text(place / "results" / "a.json", "2")

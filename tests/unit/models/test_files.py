@@ -15,12 +15,9 @@ from models.files import (
     check_output_folder,
     copy_file,
     filled_folder,
-<<<<<<< HEAD
-    replace_text,
-=======
     publish_folder,
+    replace_text,
     replacing,
->>>>>>> 9a56a50 (Flush outputs under short unique names)
     write_output,
 )
 
@@ -171,7 +168,6 @@ def test_a_file_is_replaced_and_a_link_to_one_stays_a_link(tmp_path):
     assert contents(tmp_path) == {"real.md": "new", "link.md": "new", "a/b.md": "new"}
 
 
-<<<<<<< HEAD
 def test_a_writer_removes_what_killed_ones_left_and_nothing_of_living_ones(tmp_path):
     program = (
         "import os, sys; from pathlib import Path; from models import files\n"
@@ -195,7 +191,8 @@ def test_a_writer_removes_what_killed_ones_left_and_nothing_of_living_ones(tmp_p
     copy_file(tmp_path / "a [1].txt", tmp_path / "b.txt")
     replace_text(tmp_path / "a [1].txt", "new")
     assert contents(tmp_path) == {"a [1].txt": "new", "b.txt": "old"}
-=======
+
+
 def test_a_name_as_long_as_can_be_is_written_and_a_longer_one_refused_before(tmp_path):
     path = tmp_path / f"{'x' * 251}.txt"
     check_output_file(path, "-o")
@@ -246,4 +243,3 @@ def test_what_is_renamed_was_flushed_to_the_disk(tmp_path, monkeypatch):
         ("rename", "work"),
         ("fsync", tmp_path.name),
     ]
->>>>>>> 9a56a50 (Flush outputs under short unique names)
