@@ -433,7 +433,7 @@ def malicious_configurations(count: int, folder: Path) -> Tally:
             check(
                 "canary-in-the-environment" not in ended.stdout + ended.stderr, "a variable's value was shown"
             )
-            check("Traceback" not in ended.stderr, f"a traceback: {ended.last}")
+            check(not ended.trace, f"a traceback: {ended.trace}")
             check(ended.code == 2, f"ended with {ended.code}: {ended.last or ended.stdout[-100:]}")
             message = [text for text in ended.stderr.splitlines() if text.strip()]
             check(

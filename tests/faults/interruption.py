@@ -244,7 +244,7 @@ def signals(count: int, folder: Path) -> Tally:
             check(time.monotonic() - asked < CHECKPOINT_SECONDS, "took too long to stop")
             allowed = (0, codes[signum]) if ended_before or "report:" in ended.stdout else (codes[signum],)
             check(ended.code in allowed, f"ended with {ended.code}: {ended.last}")
-            check("Traceback" not in ended.stderr, f"a traceback: {ended.last}")
+            check(not ended.trace, f"a traceback: {ended.trace}")
             _await_workers(running.pid)
             wrong = toys.identical(place, wanted)
             check(not wrong, wrong)

@@ -88,6 +88,12 @@ class Ended:
         """The last line of the error output."""
         return (self.stderr.strip().splitlines() or [""])[-1]
 
+    @property
+    def trace(self) -> str:
+        """The last traceback of the error output, on one line; empty without one."""
+        _, mark, trace = self.stderr.rpartition("Traceback (most recent call last):")
+        return " | ".join(line.strip() for line in trace.splitlines() if line.strip()) if mark else ""
+
 
 @dataclass
 class Running:
