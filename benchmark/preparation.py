@@ -95,10 +95,9 @@ def _prepared(settings: Settings, plan: Plan) -> dict[str, str]:
     missing = {clip.id for clip in study.clips if not _is_prepared(study, clip)}
     if settings.dry_run:
         return recordings.refusals(clip_ids)
-    if recordings.unusable == "refuse":
-        # Refused clips are tried again: what was wrong may have been the machine.
-        recordings.forget_refusals(clip_ids)
-    elif known := recordings.refusals(clip_ids):
+    # Clips are tried again where the machine may have been at fault, and all of them after a refusal.
+    recordings.forget_refusals(clip_ids, lasting=recordings.unusable == "refuse")
+    if known := recordings.refusals(clip_ids):
         return known
     jobs = [_collecting(job) for job in needed_jobs(plan, settings.out / "stages") if job.kind == "prepare"]
     jobs = [job for job in jobs if missing.intersection(job.payload["clips"])]

@@ -212,12 +212,13 @@ class EmoDB(Recordings):
     def _inputs(self, clip_id: str) -> tuple[Path, ...]:
         return (self._files[clip_id], self._label_file(clip_id))
 
-    def _check(self, path: Path, *others: Path) -> None:
+    def _check(self, path: Path, *others: Path) -> str:
         waveform = shared_decoder().sound(path).waveform
         check_sound(waveform)
         seconds = len(waveform) / SAMPLE_RATE
         if not any(s.symbol != "." for s in _segments(read_xlabel(others[0]), seconds)[1:]):
             raise CorpusError(f"none of its phone labels lies within its {seconds:.2f} s of sound")
+        return ""
 
     def _existing(self, path: Path) -> Path:
         if not path.is_file():

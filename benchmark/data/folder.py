@@ -23,11 +23,9 @@ from benchmark.data.parametric import synthetic_heads, synthetic_heads_identity
 from benchmark.data.recordings import (
     Recordings,
     Unusable,
-    check_sound,
     check_video,
     few_names,
     fullest_speaker,
-    has_sound,
     naming,
     require_files,
     require_folder,
@@ -42,6 +40,8 @@ from models.preprocess.pipeline import NOTES, Preprocess, notes_array, whole_fra
 from models.types import MEAD_EMOTIONS, Clip
 
 VERSION = 1
+MUTE = "mute"
+"""Inspection's remark on a video that has no sound of its own, or whose own is not used."""
 
 
 class Folder(Recordings):
@@ -146,7 +146,8 @@ class Folder(Recordings):
         if row.sound is not None:
             return row.sound, row.sound_start
         beside = self._sounds[row.path]
-        return (beside, 0.0) if beside is not None and not has_sound(row.path) else (None, 0.0)
+        alone = beside is not None and not shared_decoder().has_sound(row.path)
+        return (beside if alone else None), 0.0
 
     def _inputs(self, clip_id: str) -> tuple[Path, ...]:
         path = self._files[clip_id]
@@ -157,19 +158,23 @@ class Folder(Recordings):
         row = self._rows[clip_id]
         return f"{self.has_frames} {row.sound is not None} {row.sound_start}"
 
-    def _check(self, path: Path, *others: Path) -> None:
+    def _check(self, path: Path, *others: Path) -> str:
+        """Return `MUTE` for a video whose sound is elsewhere; see `Recordings._check`."""
         if not self.has_frames:
-            return check_sound(shared_decoder().sound(path).waveform)
+            return super()._check(path)
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             raise CorpusError("a sound file, where other recordings are videos: nobody's face is in it")
-        check_video(path, *self._sound(self._ids[path]))
+        sound, start = self._sound(self._ids[path])
+        check_video(path, sound, start)
+        return "" if sound is None else MUTE
 
-    def _inspection_notes(self, unusable: Mapping[str, str]) -> tuple[str, ...]:
+    def _inspection_notes(self, remarks: Mapping[str, str]) -> tuple[str, ...]:
         mute: list[Path] = []
         heard: list[Path] = []
         for name, row in self._rows.items():
-            if row.sound is None and self._sounds.get(row.path) and self.recording(name) not in unusable:
-                (heard if has_sound(row.path) else mute).append(row.path)
+            remark = remarks.get(self.recording(name))
+            if remark is not None and row.sound is None and self._sounds.get(row.path):
+                (mute if remark == MUTE else heard).append(row.path)
         return tuple(
             f"{len(paths)} {what}: {few_names(self._root, paths)}."
             for paths, what in (

@@ -166,8 +166,9 @@ class Grid(Recordings):
         pieces = {name: arrays[name][part.start : part.end] for name in ("landmarks", "frames")}
         publish(clip.directory, {**arrays, "waveform": arrays["waveform"][sound], **pieces})
 
-    def _check(self, path: Path, *others: Path) -> None:
+    def _check(self, path: Path, *others: Path) -> str:
         _check_length(path, check_video(path))
+        return ""
 
     def words(self, clip: Clip) -> list[Segment]:
         """The corpus's own word times, of a piece those that begin in it, from the piece's start.

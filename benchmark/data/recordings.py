@@ -29,9 +29,10 @@ from benchmark.records import write_text
 from benchmark.training.stage_cache import digest_of
 from models.audio.framing import SAMPLE_RATE
 from models.errors import InputError, storage_faults
+from models.numerics import array_numerics
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector
-from models.preprocess.media import NO_SOUND, MediaError
+from models.preprocess.media import DecodingFailure
 from models.preprocess.pipeline import NOTES, begun, fit_sound
 from models.sealed import read_sealed
 from models.types import Clip
@@ -49,11 +50,15 @@ SILENCE = 2.0**-12
 
 
 class UnusableRecording(CorpusError):
-    """A recording that cannot be used, though the rest of its corpus can."""
+    """A recording that cannot be used, though the rest of its corpus can.
 
-    def __init__(self, clip_id: str, reason: str) -> None:
+    Args:
+        lasting: the file is to blame; else another try may succeed.
+    """
+
+    def __init__(self, clip_id: str, reason: str, *, lasting: bool = True) -> None:
         super().__init__(f"clip {clip_id}: {reason}")
-        self.clip_id, self.reason = clip_id, reason
+        self.clip_id, self.reason, self.lasting = clip_id, reason, lasting
 
 
 NAMED = 3
@@ -66,6 +71,15 @@ class Segment(NamedTuple):
     symbol: str
     start: float
     end: float
+
+
+class Verdict(NamedTuple):
+    """What inspection says of a recording."""
+
+    reason: str = ""
+    """Why it cannot be used; empty where it can."""
+    remark: str = ""
+    """What the loader has seen in it and needs for its notes."""
 
 
 @dataclass(frozen=True)
@@ -119,30 +133,32 @@ class Recordings(Corpus):
     def inspect(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Inspection:
         """Check every recording without preparing it: headers, packets, lengths, and the sound.
 
-        Verdicts are kept in the cache by the content of the files, so each file is looked at once.
+        Verdicts are kept in the cache by the content of the files, so each file is looked at once. Those that
+        may be the machine's fault are not kept.
         """
         first_clips: dict[Path, str] = {}
         for clip_id, path in self._files.items():
             first_clips.setdefault(path, clip_id)
         verdicts = _Verdicts(Path(self._cache) / "inspected" / f"{_inspection_digest()}.json")
         digests = _Digests.of_root(self._root, Path(self._cache))
-        unusable: dict[str, str] = {}
+        found: dict[str, Verdict] = {}
         for number, (path, clip_id) in enumerate(first_clips.items(), start=1):
             inputs = self._inputs(clip_id)
             name = path.relative_to(self._root).as_posix()
             contents = [digests.of(each.relative_to(self._root).as_posix(), each) for each in inputs]
             if any(content.startswith(UNREADABLE) for content in contents):
-                reason = self._verdict(path, inputs)
+                verdict, _ = self._verdict(path, inputs)
             else:
                 about = [type(self).__name__, path.suffix.lower(), self._circumstances(clip_id)]
                 key = "\0".join([*about, *contents])
-                reason = verdicts.of(key, lambda path=path, inputs=inputs: self._verdict(path, inputs))
-            if reason:
-                unusable[name] = reason
+                verdict = verdicts.of(key, lambda path=path, inputs=inputs: self._verdict(path, inputs))
+            found[name] = verdict
             progress(number, len(first_clips))
         digests.save()
         verdicts.save()
-        return Inspection(unusable, self._inspection_notes(unusable))
+        unusable = {name: verdict.reason for name, verdict in found.items() if verdict.reason}
+        remarks = {name: verdict.remark for name, verdict in found.items() if not verdict.reason}
+        return Inspection(unusable, self._inspection_notes(remarks))
 
     def _inputs(self, clip_id: str) -> tuple[Path, ...]:
         """Return the media files that a clip is made from, the recording first."""
@@ -152,22 +168,28 @@ class Recordings(Corpus):
         """Return what a verdict depends on besides the files."""
         return ""
 
-    def _verdict(self, path: Path, inputs: tuple[Path, ...]) -> str:
+    def _verdict(self, path: Path, inputs: tuple[Path, ...]) -> tuple[Verdict, bool]:
+        """Return the verdict on a recording, and whether it lasts as long as the files stay as they are."""
         try:
-            self._check(*inputs)
+            return Verdict(remark=self._check(*inputs)), True
         except InputError as error:
-            return self._below_root(str(error).removeprefix(f"{path}: "))
-        return ""
+            reason = self._below_root(str(error).removeprefix(f"{path}: "))
+            return Verdict(reason), not isinstance(error, DecodingFailure)
 
-    def _check(self, path: Path, *others: Path) -> None:
+    def _check(self, path: Path, *others: Path) -> str:
         """Refuse a recording that cannot be used; the default is for sound alone.
+
+        Returns:
+            What `_inspection_notes` needs to know of it.
 
         Raises:
             InputError: saying why.
         """
         check_sound(shared_decoder().sound(path).waveform)
+        return ""
 
-    def _inspection_notes(self, unusable: Mapping[str, str]) -> tuple[str, ...]:
+    def _inspection_notes(self, remarks: Mapping[str, str]) -> tuple[str, ...]:
+        """Return what a reader must know, from the remark on each usable recording."""
         return ()
 
     # What only preparation finds
@@ -178,21 +200,28 @@ class Recordings(Corpus):
 
     def remember_refusal(self, error: UnusableRecording) -> None:
         """Note that a clip could not be prepared, for the next plan."""
-        with storage_faults(f"writing {self._refused}"):
-            write_text(self._refused / f"{error.clip_id}.txt", f"{self._below_root(error.reason)}\n")
+        place = self._refusal(error.clip_id, error.lasting)
+        with storage_faults(f"writing {place.parent}"):
+            write_text(place, f"{self._below_root(error.reason)}\n")
 
-    def forget_refusals(self, clip_ids: Iterable[str]) -> None:
+    def _refusal(self, clip_id: str, lasting: bool) -> Path:
+        return (self._refused if lasting else self._refused / "passing") / f"{clip_id}.txt"
+
+    def forget_refusals(self, clip_ids: Iterable[str], *, lasting: bool) -> None:
+        """Forget what may have been the machine's fault, and what was the files' if they are `lasting` too."""
         for clip_id in clip_ids:
-            (self._refused / f"{clip_id}.txt").unlink(missing_ok=True)
+            for kind in {False, lasting}:
+                self._refusal(clip_id, kind).unlink(missing_ok=True)
 
     def refusals(self, clip_ids: Iterable[str]) -> dict[str, str]:
         """Return the reason by recording for those of these clips that could not be prepared."""
         reasons: dict[str, str] = {}
         for clip_id in clip_ids:
-            note = self._refused / f"{clip_id}.txt"
-            text = note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
-            if text:
-                reasons.setdefault(self.recording(clip_id), text)
+            for lasting in (True, False):
+                note = self._refusal(clip_id, lasting)
+                text = note.read_text(encoding="utf-8", errors="replace").strip() if note.is_file() else ""
+                if text:
+                    reasons.setdefault(self.recording(clip_id), text)
         return reasons
 
     def _below_root(self, text: str) -> str:
@@ -349,7 +378,7 @@ def few_names(root: Path, paths: Sequence[Path], most: int = 5) -> str:
 
 
 class _Verdicts:
-    """Reasons why recordings cannot be used, by their content; "" for those that can."""
+    """Verdicts on recordings by the content of their files."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -359,18 +388,23 @@ class _Verdicts:
         except (FileNotFoundError, ValueError):
             # As for digests: a missing or torn table costs a second look.
             table = {}
-        self._reasons: dict[str, str] = table if isinstance(table, dict) else {}
+        self._known: dict[str, list[str]] = table if isinstance(table, dict) else {}
 
-    def of(self, key: str, judge: Callable[[], str]) -> str:
+    def of(self, key: str, judge: Callable[[], tuple[Verdict, bool]]) -> Verdict:
+        """Return the verdict that is known, or else the judge's, which is kept if it lasts."""
         digest = hashlib.sha256(key.encode()).hexdigest()
-        if not isinstance(self._reasons.get(digest), str):
-            self._reasons[digest], self._changed = judge(), True
-        return self._reasons[digest]
+        match self._known.get(digest):
+            case [str(reason), str(remark)]:
+                return Verdict(reason, remark)
+        verdict, lasting = judge()
+        if lasting:
+            self._known[digest], self._changed = list(verdict), True
+        return verdict
 
     def save(self) -> None:
         if self._changed:
             with storage_faults(f"writing {self._path}"):
-                write_text(self._path, json.dumps(self._reasons))
+                write_text(self._path, json.dumps(self._known))
 
 
 def inspecting_code() -> list[Path]:
@@ -381,8 +415,8 @@ def inspecting_code() -> list[Path]:
 
 @cache
 def _inspection_digest() -> str:
-    """Return a digest of the code that decides what can be read: whoever edits it gets new verdicts."""
-    digest = hashlib.sha256()
+    """Return a digest of what decides what can be read: our code, and the libraries that decode."""
+    digest = hashlib.sha256(array_numerics().digest.encode())
     for path in inspecting_code():
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
@@ -424,15 +458,6 @@ def check_video(path: Path, sound: Path | None = None, sound_start: float = 0.0)
     return outline.frames
 
 
-def has_sound(path: Path) -> bool:
-    """Tell whether a media file holds sound, readable or not."""
-    try:
-        shared_decoder().sound(path)
-    except MediaError as error:
-        return NO_SOUND not in str(error)
-    return True
-
-
 @contextmanager
 def naming(clip: Clip) -> Iterator[None]:
     """Put the clip's id before whatever is wrong with its media."""
@@ -441,7 +466,8 @@ def naming(clip: Clip) -> Iterator[None]:
     except UnusableRecording:
         raise
     except InputError as error:
-        raise UnusableRecording(clip.id, str(error)) from error
+        lasting = not isinstance(error, DecodingFailure)
+        raise UnusableRecording(clip.id, str(error), lasting=lasting) from error
 
 
 ENOUGH = 20

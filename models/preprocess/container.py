@@ -15,7 +15,7 @@ from av.container import InputContainer
 from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition, Stream
 
-from models.preprocess.media import NO_SOUND, MediaError, file_url
+from models.preprocess.media import MediaError, file_url
 
 DEMUXERS = ("mov", "matroska", "avi", "mpeg", "mpegts", "flv", "mp3", "aac", "ogg", "wav", "flac", "aiff")
 """FFmpeg's names of what is read. Others are kept out: some open further files or addresses (concat, hls),
@@ -84,7 +84,7 @@ def sound_track(path: Path, container: InputContainer) -> tuple[av.AudioStream, 
     tracks = list(container.streams.audio)
     if not tracks:
         raise MediaError(
-            f"{path}: {NO_SOUND}: expected a recording with sound; it holds {_contents(container)}"
+            f"{path}: no audio stream: expected a recording with sound; it holds {_contents(container)}"
         )
     return _main(path, tracks, "sound")
 

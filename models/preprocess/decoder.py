@@ -26,7 +26,8 @@ import models
 from models.errors import NO_SPACE, StorageError
 from models.heartbeat import beat
 from models.preprocess.audio import Sound, read_sound
-from models.preprocess.media import MediaError
+from models.preprocess.container import open_container
+from models.preprocess.media import DecodingFailure, MediaError
 from models.preprocess.video import Outline, Video, read_outline, write_frames
 
 MEMORY_BYTES = 3 * 2**30
@@ -61,7 +62,7 @@ class Decoder:
             scratch.seek(0)
             waveform = np.frombuffer(scratch.read(), np.float32)
         if len(waveform) != reply["samples"]:
-            raise MediaError(f"{path}: {reply['samples']} samples decoded, {len(waveform)} received")
+            raise DecodingFailure(f"{path}: {reply['samples']} samples decoded, {len(waveform)} received")
         return Sound(waveform.copy(), reply["start"], tuple(reply["notes"]))
 
     def video(self, path: Path, scratch_folder: Path | None = None) -> tuple[Video, np.ndarray]:
@@ -85,6 +86,15 @@ class Decoder:
         with tempfile.TemporaryFile() as scratch:
             return Outline(**_with_notes(self._ask("outline", path, scratch)))
 
+    def has_sound(self, path: Path) -> bool:
+        """Tell whether a container holds a sound track, readable or not; nothing is decoded.
+
+        Raises:
+            MediaError: naming the file, where it is no readable container.
+        """
+        with tempfile.TemporaryFile() as scratch:
+            return self._ask("sound tracks", path, scratch)["count"] > 0
+
     def close(self) -> None:
         if self._child is not None and self._owner == os.getpid():
             self._child.kill()
@@ -94,10 +104,13 @@ class Decoder:
         self._child = self._socket = None
 
     def _ask(self, what: str, path: Path, scratch: BinaryIO, folder: Path | None = None) -> dict[str, Any]:
-        if not path.is_file():
-            raise MediaError(f"{path}: no such file")
-        if path.stat().st_size == 0:
-            raise MediaError(f"{path}: the file is empty")
+        try:
+            if not path.is_file():
+                raise DecodingFailure(f"{path}: no such file")
+            if path.stat().st_size == 0:
+                raise MediaError(f"{path}: the file is empty")
+        except OSError as error:
+            raise DecodingFailure(f"{path}: cannot be read: {error.strerror or error}") from error
         channel = self._running()
         try:
             message = json.dumps({"what": what, "path": str(path)}).encode() + b"\n"
@@ -105,17 +118,17 @@ class Decoder:
             reply = self._reply(channel)
         except TimeoutError:
             self.close()
-            raise MediaError(f"{path}: decoding stalled for {self._stall_seconds:.0f} s") from None
+            raise DecodingFailure(f"{path}: decoding stalled for {self._stall_seconds:.0f} s") from None
         except (ConnectionError, EOFError):
-            raise MediaError(f"{path}: the decoder {self._obituary()} on this file") from None
+            raise DecodingFailure(f"{path}: the decoder {self._obituary()} on this file") from None
         if reply["outcome"] == "storage":
             place = folder or tempfile.gettempdir()
             raise StorageError(
                 f"no space left in {place} while decoding {path}: free some, or set TMPDIR to a folder on "
                 "another disk"
             )
-        if reply["outcome"] == "refused":
-            raise MediaError(reply["message"])
+        if reply["outcome"] != "done":
+            raise (DecodingFailure if reply["outcome"] == "failed" else MediaError)(reply["message"])
         return reply["value"]
 
     def _reply(self, channel: socket.socket) -> dict[str, Any]:
@@ -222,19 +235,22 @@ def _answer(request: dict[str, Any], scratch: BinaryIO, progress: Any) -> dict[s
             value: dict[str, Any] = vars(write_frames(path, scratch, progress))
         elif request["what"] == "outline":
             value = vars(read_outline(path, progress))
+        elif request["what"] == "sound tracks":
+            with open_container(path, "sound") as container:
+                value = {"count": len(container.streams.audio)}
         else:
             sound = read_sound(path)
             scratch.write(sound.waveform.data)
             value = {"samples": len(sound.waveform), "start": sound.start, "notes": sound.notes}
         scratch.flush()
     except MediaError as error:
-        return {"outcome": "refused", "message": str(error)}
+        return {"outcome": "failed" if _may_pass(error, path) else "refused", "message": str(error)}
     except MemoryError:
-        return {"outcome": "refused", "message": f"{path}: decoding needs more memory than allowed"}
+        return {"outcome": "failed", "message": f"{path}: decoding needs more memory than allowed"}
     except OSError as error:
         if error.errno in NO_SPACE:
             return {"outcome": "storage"}
-        return {"outcome": "refused", "message": f"{path}: cannot be read: {error.strerror or error}"}
+        return {"outcome": "failed", "message": f"{path}: cannot be read: {error.strerror or error}"}
     except ImportError:
         # Too little memory for a library: this child is of no use any more.
         raise
@@ -243,3 +259,20 @@ def _answer(request: dict[str, Any], scratch: BinaryIO, progress: Any) -> dict[s
         kind, text = type(error).__name__, " ".join(str(error).split())
         return {"outcome": "refused", "message": f"{path}: cannot be decoded: {kind}: {text}"}
     return {"outcome": "done", "value": value}
+
+
+def _may_pass(error: MediaError, path: Path) -> bool:
+    """Return whether the machine may have failed rather than the file.
+
+    FFmpeg tells a disk's errors by their number. Other readers take what a disk does not deliver for the end
+    of the file, so a refused file is read once more from end to end.
+    """
+    if isinstance(error.__cause__, OSError | MemoryError):
+        return True
+    try:
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+    except OSError:
+        return True
+    return False

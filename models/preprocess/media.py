@@ -19,12 +19,15 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff", ".mp3", ".m4a", ".aa
 VIDEO_SUFFIXES = (".mp4", ".mpg", ".mpeg", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v")
 
 
-NO_SOUND = "no audio stream"
-"""What the message on a file that holds no sound says."""
-
-
 class MediaError(InputError):
     """A recording that cannot be used; the message begins with its path."""
+
+
+class DecodingFailure(MediaError):
+    """Decoding that broke off: a stall, a crash, an error of the disk, a lack of memory.
+
+    The file may be the cause or the machine, so this is no verdict on the file: another try may succeed.
+    """
 
 
 def seconds(ticks: int | None, unit: Fraction | None) -> float:

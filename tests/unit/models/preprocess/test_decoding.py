@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
+import io
 import os
 import signal
 import struct
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import av.error
 import numpy as np
 import pytest
 import scipy.signal
@@ -16,8 +20,9 @@ import soundfile
 
 from models.audio.mfcc import mfcc
 from models.errors import StorageError
+from models.preprocess import decoder as decoder_module
 from models.preprocess.decoder import Decoder
-from models.preprocess.media import MediaError
+from models.preprocess.media import DecodingFailure, MediaError
 
 _spec = importlib.util.spec_from_file_location("media_files", Path(__file__).with_name("media_files.py"))
 assert _spec is not None
@@ -205,7 +210,7 @@ def test_a_stalled_child_is_replaced(plain: Path) -> None:
         child = decoder._child
         assert child is not None
         os.kill(child.pid, signal.SIGSTOP)
-        with pytest.raises(MediaError, match="decoding stalled for 2 s"):
+        with pytest.raises(DecodingFailure, match="decoding stalled for 2 s"):
             decoder.video(plain)
         assert len(decoder.video(plain)[1]) == 40
     finally:
@@ -226,9 +231,46 @@ def test_a_dead_child_is_replaced(plain: Path) -> None:
 
 def test_too_little_memory_is_an_error_not_a_crash(plain: Path) -> None:
     decoder = Decoder(memory_bytes=2**24)
-    with pytest.raises(MediaError, match="the decoder"):
+    with pytest.raises(DecodingFailure, match="the decoder"):
         decoder.video(plain)
     decoder.close()
+
+
+def test_what_a_disk_does_not_deliver_is_no_verdict_on_the_file(plain: Path, monkeypatch) -> None:
+    """Whether FFmpeg tells it, Python, or nobody but the second reading of the file."""
+    request = {"what": "sound", "path": str(plain)}
+    unread: list[Path] = []
+
+    def outcome(error: Exception) -> str:
+        def failing(path: Path) -> None:
+            raise error
+
+        monkeypatch.setattr(decoder_module, "read_sound", failing)
+        return decoder_module._answer(request, io.BytesIO(), None)["outcome"]
+
+    refused = MediaError(f"{plain}: truncated")
+    assert outcome(refused) == "refused"
+    for number in (errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENOMEM):
+        assert outcome(OSError(number, "")) == "failed"
+        told = MediaError(f"{plain}: the sound cannot be decoded")
+        told.__cause__ = av.error.classes[number](number, "")
+        assert outcome(told) == "failed"
+
+    def not_delivering(path: Path, *rest: object) -> None:
+        unread.append(path)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "open", not_delivering)
+    assert outcome(refused) == "failed"
+    assert unread == [plain]
+
+
+def test_sound_tracks_are_told_without_decoding(decoder: Decoder, tmp_path: Path, plain: Path) -> None:
+    assert decoder.has_sound(plain)
+    assert not decoder.has_sound(write_video(tmp_path / "mute.mp4", sound=False))
+    (tmp_path / "text.mp4").write_text("not a video at all")
+    with pytest.raises(MediaError, match=r"text\.mp4: the sound cannot be decoded"):
+        decoder.has_sound(tmp_path / "text.mp4")
 
 
 def test_a_full_scratch_disk_is_a_storage_error(decoder: Decoder, plain: Path) -> None:
