@@ -25,13 +25,14 @@ import math
 import os
 import re
 import sys
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.data.corpus import CorpusError
-from benchmark.data.discovery import find_files
+from benchmark.data.discovery import composed, find_files
 from models.command import run_command
 from models.errors import UserError
 from models.preprocess.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
@@ -117,6 +118,7 @@ def read_table(root: Path, table: Path, emotions: Sequence[str]) -> list[Row]:
     except (csv.Error, UnicodeDecodeError) as error:
         raise CorpusError(f"{table}: not a CSV in UTF-8: {error}") from error
     rows: dict[Path, Row] = {}
+    lines_by_path: dict[Path, int] = {}
     mistakes: list[str] = []
     for line, record in lines:
         if not any(_filled(value) for value in record.values()):
@@ -124,8 +126,8 @@ def read_table(root: Path, table: Path, emotions: Sequence[str]) -> list[Row]:
         try:
             row = _row(root, record, emotions)
             if row.path in rows:
-                raise CorpusError(f"{record['file']} is listed twice")
-            rows[row.path] = row
+                raise CorpusError(f"{record['file']} is listed in line {lines_by_path[row.path]} already")
+            rows[row.path], lines_by_path[row.path] = row, line
         except CorpusError as error:
             mistakes.append(f"{table}, line {line}: {error}")
     if mistakes:
@@ -180,8 +182,8 @@ def _row(root: Path, record: dict[str, str], emotions: Sequence[str]) -> Row:
         raise CorpusError(f"sound_start {start} without a sound")
     return Row(
         path,
-        value.get("speaker") or folder_name(root, path),
-        value.get("sentence") or path.stem,
+        composed(value.get("speaker") or "") or folder_name(root, path),
+        composed(value.get("sentence") or path.stem),
         emotion,
         _intensity(value.get("intensity", ""), emotion),
         sound,
@@ -194,11 +196,14 @@ def _is_named(text: str) -> bool:
 
 
 def _file(root: Path, name: str, column: str) -> Path:
-    path = root / name
     if not name or Path(name).is_absolute() or ".." in Path(name).parts:
         raise CorpusError(f"{column} {name!r} must be a path below {root}")
-    if not os.path.isfile(path):  # noqa: PTH113 - Path's raises where the name is too long
-        raise CorpusError(f"no such file: {path}")
+    # Some systems compose the characters of file names in another way than the program that wrote the table.
+    spellings = (name, composed(name), unicodedata.normalize("NFD", name))
+    # Path's own raises where the name is too long.
+    path = next((root / each for each in spellings if os.path.isfile(root / each)), None)  # noqa: PTH113
+    if path is None:
+        raise CorpusError(f"no such file: {root / name}")
     if path.suffix.lower() not in (*AUDIO_SUFFIXES, *VIDEO_SUFFIXES):
         raise CorpusError(f"{name} is no recording: expected {EXPECTED}")
     return path
@@ -239,7 +244,7 @@ def _start(text: str) -> float:
 
 def folder_name(root: Path, path: Path) -> str:
     """Return the name of a file's folder, which stands for its speaker; "speaker" in the root itself."""
-    return path.parent.name if path.parent != root else "speaker"
+    return composed(path.parent.name) if path.parent != root else "speaker"
 
 
 # Without a table

@@ -20,6 +20,8 @@ LEFTOVERS = frozenset({"__macosx", "thumbs.db", "desktop.ini", "$recycle.bin", "
 """Names, in lower case, of what archives and systems leave beside people's files; so are hidden ones."""
 NAMED = 3
 """Problems that are named in a message."""
+LONGEST_ID = 80
+"""Bytes of an id: two and what is added to them make up the name of a file, of which systems allow 255."""
 _UNSAFE = re.compile(r"[^\w.+-]")
 
 
@@ -44,7 +46,7 @@ def find_files(root: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def _sort_key(path: Path) -> tuple[tuple[str, str], ...]:
-    return tuple((unicodedata.normalize("NFC", part), part) for part in path.parts)
+    return tuple((composed(part), part) for part in path.parts)
 
 
 def _walk(
@@ -106,16 +108,21 @@ def printable(path: str | Path) -> str:
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
+def composed(text: str) -> str:
+    """Return a text as NFC, so that a name is equal to itself however its characters were composed."""
+    return unicodedata.normalize("NFC", text)
+
+
 def stem_of(root: Path, path: Path) -> str:
     """Return a file's path below a folder without its suffix, parted by slashes, composed as NFC."""
-    return unicodedata.normalize("NFC", path.relative_to(root).with_suffix("").as_posix())
+    return composed(path.relative_to(root).with_suffix("").as_posix())
 
 
 def ids_of(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
     """Return files by id: a plain file name that no two have, even where case is ignored.
 
     An id is the path below the root without suffix, slashes replaced by _ and other marks by -. Those that
-    would share one carry a part of the digest of their path.
+    would share one, or are longer than `LONGEST_ID`, carry a part of the digest of their path.
 
     Raises:
         InputError: two files differ in nothing but their suffix or the composition of their characters.
@@ -134,7 +141,8 @@ def ids_of(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
     ids: dict[str, Path] = {}
     for stem, name in plain.items():
         digest = hashlib.sha256(stem.encode()).hexdigest()[:8]
-        unique = name if shared[name.casefold()] == 1 else f"{name}-{digest}"
+        short = name.encode()[:LONGEST_ID].decode(errors="ignore")
+        unique = name if shared[name.casefold()] == 1 and short == name else f"{short}-{digest}"
         ids[unique] = stems[stem]
     if len(ids) < len(stems):
         raise InputError(

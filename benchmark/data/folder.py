@@ -18,7 +18,7 @@ import numpy as np
 from benchmark.data.clip_store import holds, publish
 from benchmark.data.clip_table import EXPECTED, Row, check_tree, folder_name, read_table, recordings_below
 from benchmark.data.corpus import CorpusError
-from benchmark.data.discovery import find_files, ids_of
+from benchmark.data.discovery import composed, find_files, ids_of
 from benchmark.data.parametric import synthetic_heads, synthetic_heads_identity
 from benchmark.data.recordings import (
     Recordings,
@@ -79,7 +79,7 @@ class Folder(Recordings):
             paths = recordings_below(self._root)
             require_files("data=folder", self._root, paths, EXPECTED)
             check_tree(self._root, paths)
-            rows = [Row(path, folder_name(self._root, path), path.stem, None, 1) for path in paths]
+            rows = [Row(p, folder_name(self._root, p), composed(p.stem), None, 1) for p in paths]
         else:
             rows = read_table(self._root, self._root / table, tuple(emotions))
         self.has_frames = any(row.path.suffix.lower() in VIDEO_SUFFIXES for row in rows)

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.data.discovery import printable
+from benchmark.data.discovery import composed, printable
 from models.errors import InputError
 from models.preprocess.media import VIDEO_SUFFIXES
 
@@ -17,9 +17,9 @@ def read_speakers(option: str | None, names: Sequence[str]) -> dict[str, str] | 
     """Return the speaker of each clip; None where nothing says who they are.
 
     Args:
-        option: `one` where all clips are of one person; `folder` where the first folder of a clip's path
-        is its
-            speaker; else a CSV with the columns `file` (a clip's path, with or without suffix) and `speaker`.
+        option: `one` where all clips are of one person; `folder` where the first folder of a clip's path is
+            its speaker; else a CSV with the columns `file` (a clip's path, with or without suffix) and
+            `speaker`.
         names: of the clips, their paths without suffix.
 
     Raises:
@@ -50,18 +50,25 @@ def _read_table(path: Path) -> dict[str, str]:
             reader = csv.DictReader(file, strict=True)
             if not {"file", "speaker"} <= set(reader.fieldnames or ()):
                 raise InputError(f"{path}, line 1: expected the columns file and speaker")
-            rows = {_name(row["file"] or ""): (row["speaker"] or "").strip() for row in reader}
+            rows = [
+                (reader.line_num, _name(row["file"] or ""), composed((row["speaker"] or "").strip()))
+                for row in reader
+            ]
     except OSError as error:
         expected = f"expected {ONE}, {FOLDER} or a CSV"
         raise InputError(f"--speakers {printable(path)}: {error.strerror}; {expected}") from error
     except (csv.Error, UnicodeError) as error:
         raise InputError(f"{path}: not a CSV in UTF-8: {error}") from error
-    empty = [name for name, speaker in rows.items() if not speaker]
-    if empty:
-        raise InputError(f"{path}: no speaker for {empty[0]!r}")
-    return rows
+    lines: dict[str, int] = {}
+    for line, name, speaker in rows:
+        if name in lines:
+            raise InputError(f"{path}, line {line}: {name!r} is listed in line {lines[name]} already")
+        if not speaker:
+            raise InputError(f"{path}, line {line}: no speaker for {name!r}")
+        lines[name] = line
+    return {name: speaker for _, name, speaker in rows}
 
 
 def _name(file: str) -> str:
-    path = Path(file.strip())
+    path = Path(composed(file.strip()))
     return (path.with_suffix("") if path.suffix.lower() in VIDEO_SUFFIXES else path).as_posix()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
@@ -374,7 +375,7 @@ def test_folder_with_a_table(tmp_path: Path) -> None:
         ("file,mood\na.wav,sad\n", "line 1: unknown column 'mood'"),
         ("file\n", "the table has no rows"),
         ("file,emotion\na.wav,sad\nb/c.wav,bored\n", "line 3: unknown emotion 'bored'; known are angry"),
-        ("file\na.wav\na.wav\n", "line 3: a.wav is listed twice"),
+        ("file\na.wav\nb/c.wav\na.wav\n", "line 4: a.wav is listed in line 2 already"),
         ("file\nnone.wav\n", "line 2: no such file"),
         (f"file\n{'x' * 300}.wav\n", "line 2: no such file"),
         ("file,emotions,mood\na.wav,sad,\n", "line 1: unknown columns 'emotions', 'mood'; known are file,"),
@@ -394,6 +395,20 @@ def test_folder_with_a_table(tmp_path: Path) -> None:
 def test_tables_with_mistakes_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(CorpusError, match=message):
         read_table(tmp_path, table(tmp_path, text), MEAD_EMOTIONS)
+
+
+@pytest.mark.parametrize(("written", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_table_and_files_may_compose_characters_differently(
+    tmp_path: Path, written: str, there: str
+) -> None:
+    for name in ("é.wav", "ê.wav"):
+        sound(tmp_path / unicodedata.normalize(there, name))
+    path = tmp_path / "clips.csv"
+    lines = ["file,speaker,sentence", "é.wav,Zoë,ä", unicodedata.normalize("NFC", "ê.wav,Zoë,ä")]
+    path.write_text("\n".join([*(unicodedata.normalize(written, line) for line in lines[:2]), lines[2]]))
+    rows = read_table(tmp_path, path, MEAD_EMOTIONS)
+    assert len({row.path for row in rows}) == 2
+    assert {(row.speaker, row.sentence) for row in rows} == {("Zoë", "ä")}
 
 
 def test_a_table_may_begin_with_a_byte_order_mark_and_end_lines_as_windows_does(tmp_path: Path) -> None:

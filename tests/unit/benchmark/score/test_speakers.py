@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,20 @@ def test_speakers_are_what_somebody_says(tmp_path: Path) -> None:
     assert read_speakers(str(table), NAMES) == {"ada/1": "x", "ada/2": "x", "bob/1": "y"}
 
 
+def test_names_are_the_same_in_any_composition_of_their_characters(tmp_path: Path) -> None:
+    table = tmp_path / "who.csv"
+    table.write_text(unicodedata.normalize("NFD", "file,speaker\né/1.mp4,Zoë\n"), encoding="utf-8")
+    assert read_speakers(str(table), ["é/1"]) == {"é/1": unicodedata.normalize("NFC", "Zoë")}
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"file,person\n", "line 1: expected the columns file and speaker"),
         (b"", "line 1: expected the columns"),
         (b"file,speaker\nada/1,x\n", "no row for ada/2 and 1 more"),
-        (b"file,speaker\nada/1,\n", "no speaker for 'ada/1'"),
+        (b"file,speaker\nada/1,\n", "line 2: no speaker for 'ada/1'"),
+        (b"file,speaker\nada/1,x\nada/2,x\nada/1.mp4,y\n", "line 4: 'ada/1' is listed in line 2 already"),
         (b"file,speaker\n\xff\xfe,x\n", "not a CSV in UTF-8"),
         (None, "No such file or directory; expected one, folder or a CSV"),
     ],
