@@ -208,7 +208,7 @@ class Recordings(Corpus):
         return (self._refused if lasting else self._refused / "passing") / f"{clip_id}.txt"
 
     def forget_refusals(self, clip_ids: Iterable[str], *, lasting: bool) -> None:
-        """Forget what may have been the machine's fault, and what was the files' if they are `lasting` too."""
+        """Forget what may have been the machine's fault; with `lasting` also what was the files'."""
         for clip_id in clip_ids:
             for kind in {False, lasting}:
                 self._refusal(clip_id, kind).unlink(missing_ok=True)

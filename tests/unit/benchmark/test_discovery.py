@@ -156,3 +156,14 @@ def test_all_who_look_for_recordings_see_the_same(tmp_path: Path) -> None:
     touch(tmp_path, "s1/a.mp4", "._s1/b.mp4", "__MACOSX/s1/._a.mp4", "s1/._a.mp4")
     assert recordings_below(tmp_path) == [tmp_path / "s1" / "a.mp4"]
     assert list(find_videos(tmp_path)) == ["s1/a"]
+
+
+def test_long_names_have_ids_that_two_of_which_make_a_file_name() -> None:
+    root = Path("/data")
+    folders = Path("p" * 120) / ("ü" * 60)
+    paths = [root / folders / f"{'x' * 110}{number}.mp4" for number in range(3)]
+    ids = ids_of(root, paths)
+    assert sorted(ids.values()) == paths
+    assert ids == ids_of(root, paths[::-1])
+    for name in ids:
+        assert 2 * len(name.encode()) + 40 < 255
