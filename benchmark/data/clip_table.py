@@ -8,7 +8,8 @@ folder; the others may be left out or empty:
     emotion      a label of data.emotions, in any spelling of its noun or adjective (Anger, angry)
     intensity    1, 2, 3, or weak, medium, strong; else 3, and 1 for neutral
     sound        where the sound is, if not in the video: a path below the folder
-    sound_start  when it begins, in seconds after the first picture; else 0
+    sound_start  when it begins, in seconds after the first picture, be it 0: what is recorded after the video
+                 is cut; else it begins and ends with the video
 
 The command writes a draft to the screen, with what can be guessed from the names of folders and files:
 
@@ -93,7 +94,8 @@ class Row:
     intensity: int
     sound: Path | None = None
     """Where the sound is, if not in the recording."""
-    sound_start: float = 0.0
+    sound_start: float | None = None
+    """When it begins, in seconds after the first picture; None where nothing is said."""
 
 
 # Reading
@@ -178,7 +180,7 @@ def _row(root: Path, record: dict[str, str], emotions: Sequence[str]) -> Row:
     sound = _file(root, value["sound"], "sound") if value.get("sound") else None
     if sound is not None and path.suffix.lower() not in VIDEO_SUFFIXES:
         raise CorpusError(f"sound {value['sound']!r}: {value['file']} is itself a sound file")
-    if start and sound is None:
+    if start is not None and sound is None:
         raise CorpusError(f"sound_start {start} without a sound")
     return Row(
         path,
@@ -230,9 +232,11 @@ def _intensity(text: str, emotion: str | None) -> int:
     return int(INTENSITY_OF[word])
 
 
-def _start(text: str) -> float:
+def _start(text: str) -> float | None:
+    if not text:
+        return None
     try:
-        start = float(text or 0)
+        start = float(text)
     except ValueError:
         start = math.nan
     if not abs(start) <= FARTHEST_START:

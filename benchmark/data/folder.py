@@ -140,14 +140,14 @@ class Folder(Recordings):
                 }
         publish(clip.directory, arrays)
 
-    def _sound(self, clip_id: str) -> tuple[Path | None, float]:
-        """Return where a video's sound is, None for in itself, and when it begins."""
+    def _sound(self, clip_id: str) -> tuple[Path | None, float | None]:
+        """Return where a video's sound is, None for in itself, and when it is said to begin."""
         row = self._rows[clip_id]
         if row.sound is not None:
             return row.sound, row.sound_start
         beside = self._sounds[row.path]
         alone = beside is not None and not shared_decoder().has_sound(row.path)
-        return (beside if alone else None), 0.0
+        return (beside if alone else None), None
 
     def _inputs(self, clip_id: str) -> tuple[Path, ...]:
         path = self._files[clip_id]

@@ -33,7 +33,7 @@ from models.numerics import array_numerics
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector
 from models.preprocess.media import DecodingFailure
-from models.preprocess.pipeline import NOTES, begun, fit_sound
+from models.preprocess.pipeline import NOTES, fit_separate, fit_sound
 from models.sealed import read_sealed
 from models.types import Clip
 
@@ -435,14 +435,14 @@ def check_sound(waveform: np.ndarray) -> None:
         raise InputError("silent: nothing is heard in it")
 
 
-def check_video(path: Path, sound: Path | None = None, sound_start: float = 0.0) -> int:
+def check_video(path: Path, sound: Path | None = None, sound_start: float | None = None) -> int:
     """Refuse a video with sound by its packets and its sound, and return how many frames it has at 25 fps.
 
     Damage inside packets and faces that are not there show in preparation only.
 
     Args:
         sound: where the sound is, if not in the video.
-        sound_start: when it begins, in seconds after the first picture.
+        sound_start: when it begins, in seconds after the first picture; None where nobody says.
 
     Raises:
         InputError: saying what is wrong.
@@ -452,9 +452,11 @@ def check_video(path: Path, sound: Path | None = None, sound_start: float = 0.0)
     track = decoder.sound(sound or path)
     check_sound(track.waveform)
     if sound is None:
-        fit_sound(track.waveform, track.start - outline.start, outline.frames, path)
+        waveform = fit_sound(track.waveform, track.start - outline.start, outline.frames, path)
     else:
-        fit_sound(begun(track.waveform, sound_start), 0.0, outline.frames, path)
+        waveform = fit_separate(track.waveform, sound_start, outline.frames, path)
+    # What is heard may lie before or after the video.
+    check_sound(waveform)
     return outline.frames
 
 

@@ -72,14 +72,15 @@ class Preprocess:
         media: Path,
         *,
         sound: Path | None = None,
-        sound_start: float = 0.0,
+        sound_start: float | None = None,
         scratch: Path | None = None,
     ) -> Mapping[str, np.ndarray]:
         """Return waveform, landmarks and frames of a video with sound, and the notes on it.
 
         Args:
             sound: where the sound is, if not in the video.
-            sound_start: when that begins, in seconds after the first picture; negative before it.
+            sound_start: when that begins, in seconds after the first picture; negative before it. Where it is
+                stated, the sound may go on after the video; else it begins and ends with it.
             scratch: folder for the decoded video, which is as large as it is uncompressed.
 
         Raises:
@@ -91,7 +92,7 @@ class Preprocess:
         if sound is None:
             waveform = fit_sound(track.waveform, track.start - video.start, len(pictures), media)
         else:
-            waveform = fit_sound(begun(track.waveform, sound_start), 0.0, len(pictures), media)
+            waveform = fit_separate(track.waveform, sound_start, len(pictures), media)
         faces = find_face(self.detector, pictures, media, self.face)
         landmarks = faces.landmarks
         if not np.isfinite(landmarks).all((1, 2)).any():
@@ -144,6 +145,22 @@ def fit_sound(waveform: np.ndarray, start: float, frames: int, media: Path) -> n
             f"{length / SAMPLE_RATE:.2f} s: they do not belong together"
         )
     return np.pad(moved, (0, max(0, length - len(moved))))[:length]
+
+
+def fit_separate(waveform: np.ndarray, start: float | None, frames: int, media: Path) -> np.ndarray:
+    """The sound of another recorder made exactly as long as the video.
+
+    Args:
+        start: when it begins, in seconds after the first picture. Where it is stated, what follows the video
+            is cut: recorders are not stopped with the camera. None: it begins with the video and ends with it.
+
+    Raises:
+        InputError: it ends earlier than cameras explain, or without a stated start later.
+    """
+    moved = begun(waveform, start or 0.0)
+    if start is not None:
+        moved = moved[: frames * SAMPLES_PER_FRAME]
+    return fit_sound(moved, 0.0, frames, media)
 
 
 def begun(waveform: np.ndarray, start: float) -> np.ndarray:
