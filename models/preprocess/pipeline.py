@@ -152,7 +152,7 @@ def fit_separate(waveform: np.ndarray, start: float | None, frames: int, media: 
 
     Args:
         start: when it begins, in seconds after the first picture. Where it is stated, what follows the video
-            is cut: recorders are not stopped with the camera. None: it begins with the video and ends with it.
+            is cut: recorders are not stopped with the camera. None: it begins and ends with the video.
 
     Raises:
         InputError: it ends earlier than cameras explain, or without a stated start later.
