@@ -75,6 +75,17 @@ def video_track(path: Path, container: InputContainer) -> tuple[av.VideoStream, 
     return _main(path, tracks, "picture")
 
 
+def count_of_track(counts: Sequence[int], container: InputContainer, stream: av.VideoStream) -> int:
+    """Return what was counted of one picture track; 0 where nothing was.
+
+    Args:
+        counts: of each picture track in the file's order; covers are no tracks.
+    """
+    cover, thumbnails = Disposition.attached_pic, Disposition.timed_thumbnails
+    tracks = [each for each in container.streams.video if each.disposition & (cover | thumbnails) != cover]
+    return counts[tracks.index(stream)] if len(counts) == len(tracks) else 0
+
+
 def sound_track(path: Path, container: InputContainer) -> tuple[av.AudioStream, list[str]]:
     """Return the sound track to play, and a note where there was a choice.
 

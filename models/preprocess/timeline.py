@@ -100,9 +100,16 @@ def frames_until(time: float) -> int:
 
 
 def read_timeline(
-    path: Path, container: InputContainer, stream: av.VideoStream, progress: Callable[[], None]
+    path: Path,
+    container: InputContainer,
+    stream: av.VideoStream,
+    progress: Callable[[], None],
+    repeats: int = 0,
 ) -> Timeline:
     """Return the timeline of one track, reading the packets of all.
+
+    Args:
+        repeats: how often the last picture is shown again, in units of the stream's clock.
 
     Raises:
         MediaError: there is no picture, a packet is damaged, pictures have no time, or the clock jumps.
@@ -134,7 +141,7 @@ def read_timeline(
             pictures.append((packet.pts, packet.dts, packet.duration or 0))
     if not pictures:
         raise MediaError(f"{path}: no picture in its video stream")
-    timeline = _ordered(path, container, stream, pictures)
+    timeline = _ordered(path, container, stream, pictures, repeats)
     leading = sum(tick < key for tick in timeline.ticks) if key is not None else 0
     return replace(
         timeline, leading=leading, hidden=hidden, packets=packets, ends=ends, numbers=tuple(numbers)
@@ -146,10 +153,12 @@ def _ordered(
     container: InputContainer,
     stream: av.VideoStream,
     pictures: list[tuple[int | None, int | None, int]],
+    repeats: int,
 ) -> Timeline:
     assert stream.time_base is not None
     # AVI numbers its chunks in decoding order; FFmpeg's guess is wrong with B-frames.
-    by_presentation = container.format.name != "avi" and all(pts is not None for pts, _, _ in pictures)
+    numbered = container.format.name == "avi"
+    by_presentation = not numbered and all(pts is not None for pts, _, _ in pictures)
     stamps = [pts if by_presentation else dts for pts, dts, _ in pictures]
     if any(stamp is None for stamp in stamps):
         raise MediaError(f"{path}: pictures without time stamps: write it anew as mp4 or mkv")
@@ -159,12 +168,14 @@ def _ordered(
     step = float(1 / (stream.average_rate or Fraction(FRAMES_PER_SECOND)))
     if container.format.name == "mpeg" and stream.codec_context.name in MPEG_VIDEO:
         times = _evened(times, step)
+    # A gap between numbers is a picture that is repeated; chunks that are missing leave none.
+    longest = np.inf if numbered else max(MAX_GAP, 1.5 * step)
     for index in range(1, len(times)):
-        _check_clock(path, index, times[index - 1], times[index], step)
+        _check_clock(path, index, times[index - 1], times[index], longest)
     # The last picture lasts as long as it says, or as the others do.
     usual = float(np.median(np.diff(times))) if len(times) > 1 else step
     last = seconds(pictures[order[-1]][2], stream.time_base) or usual
-    end = float(times[-1]) + min(last, max(MAX_GAP, step))
+    end = float(times[-1]) + min(last, max(MAX_GAP, step)) + repeats * float(stream.time_base)
     if end - times[0] > MAX_SECONDS:
         raise MediaError(
             f"{path}: {end - times[0]:.0f} s of video; at most {MAX_SECONDS:.0f} s are allowed: cut it"
@@ -182,8 +193,8 @@ def _evened(times: np.ndarray, step: float) -> np.ndarray:
     return even if np.abs(times - even).max() < 1.5 * step else times
 
 
-def _check_clock(path: Path, index: int, last: float, time: float, step: float) -> None:
-    if not 0 < time - last <= max(MAX_GAP, 1.5 * step):
+def _check_clock(path: Path, index: int, last: float, time: float, longest: float) -> None:
+    if not 0 < time - last <= longest:
         raise MediaError(
             f"{path}: the clock moves from {last:.3f} s to {time:.3f} s between frames {index - 1} and "
             f"{index}: video is missing or out of order"

@@ -9,7 +9,7 @@ and range; where it names no matrix, by the one that players assume for its size
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -21,10 +21,9 @@ from av.sidedata.sidedata import SideData, Type
 from av.video.reformatter import Colorspace, ColorTrc, Interpolation, VideoReformatter
 
 from models.audio.framing import FRAMES_PER_SECOND
-from models.preprocess.container import open_container, video_track
+from models.preprocess.container import count_of_track, open_container, video_track
 from models.preprocess.geometry import GeometryError, oriented, quarter_turn, square_width
 from models.preprocess.layout.mpeg import missing_pictures
-from models.preprocess.layout.reading import Layout
 from models.preprocess.lengths import check_end, checked_layout, container_kind
 from models.preprocess.media import MAX_FRAME_PIXELS, MAX_VIDEO_BYTES, MediaError, is_hd
 from models.preprocess.timeline import Timeline, read_timeline
@@ -131,31 +130,21 @@ def _timeline(path: Path, progress: Callable[[], None]) -> tuple[Timeline, tuple
     with open_container(path, "video") as container:
         stream, notes = video_track(path, container)
         _refuse_large(path, stream.codec_context.width, stream.codec_context.height)
-        timeline = read_timeline(path, container, stream, progress)
-        layout = _check_length(path, container, timeline)
+        layout = checked_layout(path, container_kind(container))
         notes += layout.notes
-        if layout.repeats:
-            timeline = replace(timeline, end=timeline.end + layout.repeats / timeline.rate)
+        repeats = count_of_track(layout.repeats, container, stream)
+        timeline = read_timeline(path, container, stream, progress, repeats)
+        missing = missing_pictures(timeline.numbers)
+        if missing:
+            raise MediaError(f"{path}: {missing} pictures are missing: their numbers have gaps")
+        check_end(path, container, layout, dict(timeline.ends))
+        pictures = count_of_track(layout.pictures, container, stream)
+        if timeline.packets < pictures:
+            raise MediaError(f"{path}: {pictures} pictures in its tables, {timeline.packets} can be read")
     if timeline.hidden:
         total = len(timeline.times) + timeline.hidden
         notes.append(f"its edit list shows {len(timeline.times)} of {total} pictures")
     return timeline, tuple(notes)
-
-
-def _check_length(path: Path, container: InputContainer, timeline: Timeline) -> Layout:
-    """What the file says of its own length.
-
-    Raises:
-        MediaError: pictures are missing.
-    """
-    layout = checked_layout(path, container_kind(container))
-    missing = missing_pictures(timeline.numbers)
-    if missing:
-        raise MediaError(f"{path}: {missing} pictures are missing: their numbers have gaps")
-    check_end(path, container, layout, dict(timeline.ends))
-    if layout.pictures is not None and timeline.packets < layout.pictures:
-        raise MediaError(f"{path}: {layout.pictures} pictures in its tables, {timeline.packets} can be read")
-    return layout
 
 
 def _clock_notes(timeline: Timeline) -> list[str]:

@@ -66,9 +66,8 @@ def _compared(contents: Contents) -> Layout:
             layout.notes.append(OPEN_END)
         elif count < announced:
             raise LayoutError(f"truncated: {announced} frames announced, {count} frames found")
-        if layout.pictures is None:
-            layout.pictures = count - contents.empty[number]
-            layout.repeats = contents.trailing[number]
+        layout.pictures.append(count - contents.empty[number])
+        layout.repeats.append(contents.trailing[number])
     return layout
 
 

@@ -55,8 +55,7 @@ def check_matroska(parts: Parts) -> Layout:
     layout = Layout(notes=[] if contents.duration else [OPEN_END])
     if contents.duration:
         layout.ends.append(contents.duration)
-    if len(contents.video) == 1:
-        layout.pictures = contents.blocks[contents.video[0]]
+    layout.pictures = [contents.blocks[number] for number in contents.video]
     return layout
 
 

@@ -80,12 +80,14 @@ def _check_track(parts: Parts, track: Box, layout: Layout) -> None:
     handler = _first(parts, track, b"mdia", b"hdlr")
     kind = HANDLERS.get(parts.at(handler.start + 8, 4)) if handler else None
     header, table = _first(parts, track, b"mdia", b"mdhd"), _first(parts, track, b"mdia", b"minf", b"stbl")
+    samples = _sample_count(parts, table) if table else 0
+    if kind == "video":
+        layout.pictures.append(samples)
     if kind is None or header is None or table is None:
         return
     edits = _first(parts, track, b"edts", b"elst")
     if edits is not None:
         _check_edits(parts, edits, kind)
-    samples = _sample_count(parts, table)
     if not samples:
         return
     steps = _runs(parts, table, b"stts")
@@ -98,8 +100,6 @@ def _check_track(parts: Parts, track: Box, layout: Layout) -> None:
     if in_chunks not in (None, samples):
         raise LayoutError(f"damaged: the {kind} track has {samples} samples but {in_chunks} in its chunks")
     _check_duration(parts, header, steps, kind)
-    if kind == "video" and layout.pictures is None:
-        layout.pictures = samples
 
 
 def _check_duration(parts: Parts, header: Box, steps: list[tuple[int, int]], kind: str) -> None:
@@ -177,7 +177,7 @@ def _check_fragments(parts: Parts, top: list[Box], movie: Box, layout: Layout) -
     for before, after in pairwise(numbers):
         if after != before + 1:
             raise LayoutError(f"fragments are missing: number {after} follows {before}")
-    layout.pictures = None
+    layout.pictures.clear()
     if top[-1].name == b"moof":
         raise LayoutError("truncated: the last fragment has no data")
     if not any(box.name in (b"mfra", b"sidx") for box in top) and not _first(parts, movie, b"mvex", b"mehd"):

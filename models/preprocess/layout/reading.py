@@ -17,14 +17,15 @@ class Layout:
 
     notes: list[str] = field(default_factory=list)
     """What the file cannot tell, for people."""
-    pictures: int | None = None
-    """Pictures that the video track's table or blocks hold; None: not counted."""
+    pictures: list[int] = field(default_factory=list)
+    """Pictures that the table or the blocks of each picture track hold, in the tracks' order; empty: not
+    counted."""
     samples: int | None = None
     """Samples a channel that a sound file announces; None: not said."""
     patch: tuple[int, bytes] | None = None
     """Place of a header's field that states no length, and what it should be for readers that believe it."""
-    repeats: int = 0
-    """How often the last picture is repeated by empty packets after it."""
+    repeats: list[int] = field(default_factory=list)
+    """How often the last picture of each picture track is repeated by empty packets after it."""
     ends: list[float] = field(default_factory=list)
     """Seconds: when the file says that it, or one of its tracks, ends."""
 

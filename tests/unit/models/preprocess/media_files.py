@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -161,3 +162,58 @@ def with_edits(source: Path, path: Path, edits: Sequence[tuple[float, float]], r
         data[parent : parent + 4] = struct.pack(">I", size)
     path.write_bytes(data)
     return path
+
+
+def avi_of(path: Path, *tracks: str, rate: int = 25) -> Path:
+    """Write an AVI with one MJPEG track of numbered pictures for each of `tracks`.
+
+    Args:
+        tracks: a letter for each chunk: P is a picture, - an empty chunk, which repeats the one before.
+    """
+    count = max(len(track) for track in tracks)
+    pictures = [iter(_jpegs(track.count("P"))) for track in tracks]
+    chunks = [
+        (b"%02ddc" % number, next(pictures[number]) if track[index] == "P" else b"")
+        for index in range(count)
+        for number, track in enumerate(tracks)
+        if index < len(track)
+    ]
+    movie, entries = b"movi", b""
+    for name, data in chunks:
+        entries += struct.pack("<4sIII", name, 16 if data else 0, len(movie), len(data))
+        movie += _chunk(name, data)
+    headers = b"hdrl" + _chunk(
+        b"avih",
+        struct.pack("<14I", 10**6 // rate, 0, 0, 16, count, 0, len(tracks), 0, WIDTH, HEIGHT, *[0] * 4),
+    )
+    picture_format = struct.pack("<IiiHH4s5I", 40, WIDTH, HEIGHT, 1, 24, b"MJPG", 0, 0, 0, 0, 0)
+    for track in tracks:
+        header = struct.pack(
+            "<4s4s10I4H", b"vids", b"MJPG", *[0] * 3, 1, rate, 0, len(track), *[0] * 3, *[0] * 4
+        )
+        stream = b"strl" + _chunk(b"strh", header) + _chunk(b"strf", picture_format)
+        headers += _chunk(b"LIST", stream)
+    body = b"AVI " + _chunk(b"LIST", headers) + _chunk(b"LIST", movie) + _chunk(b"idx1", entries)
+    path.write_bytes(_chunk(b"RIFF", body))
+    return path
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return name + struct.pack("<I", len(data)) + data + bytes(len(data) % 2)
+
+
+def _jpegs(count: int) -> list[bytes]:
+    """Numbered pictures as JPEG files, by PyAV's encoder."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="mjpeg") as container:
+        stream = cast(
+            "av.VideoStream", container.add_stream("mjpeg", rate=25, options={"qmin": "1", "qmax": "1"})
+        )
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuvj444p"
+        packets = []
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(numbered_picture(number))
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        return [bytes(packet) for packet in packets]

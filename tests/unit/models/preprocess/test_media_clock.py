@@ -13,7 +13,7 @@ from models.preprocess.audio import Placed
 from models.preprocess.decoder import Decoder
 from models.preprocess.media import MediaError
 from models.preprocess.pipeline import fit_sound
-from tests.unit.models.preprocess.media_files import numbers, with_edits, write_numbered
+from tests.unit.models.preprocess.media_files import avi_of, numbers, with_edits, write_numbered
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +227,31 @@ def test_frame_times_are_exact_fractions(decoder, tmp_path: Path) -> None:
     shown = decoder.video(path)[1]
     expected = [int(Fraction(2 * k + 1, 50) * 30000 / 1001) for k in range(len(shown))]
     assert numbers(shown) == expected
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        "P" * 80,
+        "P-" * 40 + "-" * 10,
+        "P--" * 30 + "P" * 10 + "-" * 31,
+        "PP" + "-" * 14 + "PPPP" + "-" * 20,
+        "P" + "-" * 74,
+        "--PP-P",
+    ],
+)
+@pytest.mark.parametrize("rate", [25, 50])
+def test_every_chunk_of_an_avi_lasts_as_long(decoder, tmp_path: Path, chunks: str, rate: int) -> None:
+    path = avi_of(tmp_path / "a.avi", chunks, rate=rate)
+    outline, (video, shown) = decoder.outline(path), decoder.video(path)
+    chunks = chunks.lstrip("-")
+    pictures = (np.cumsum([chunk == "P" for chunk in chunks]) - 1).tolist()
+    # Of two chunks in a frame the second counts: it begins in the frame's middle.
+    assert numbers(shown) == (pictures if rate == 25 else pictures[1::2])
+    assert outline.frames == video.frames == len(shown)
+
+
+def test_an_avi_of_repeats_alone_is_too_long(decoder, tmp_path: Path) -> None:
+    path = avi_of(tmp_path / "a.avi", "P" + "-" * 10_000)
+    with pytest.raises(MediaError, match=r"a\.avi: 400 s of video; at most 300 s are allowed"):
+        decoder.outline(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -18,10 +19,15 @@ from benchmark.lossless import load_frames, save_frames
 from models.preprocess.decoder import Decoder
 from models.preprocess.media import MediaError
 from models.rendering.video import write_video
-from tests.unit.models.preprocess.media_files import numbers, write_numbered
+from tests.unit.models.preprocess.media_files import avi_of, boxes, numbers, write_numbered
 
 
-def write_tracks(path: Path, tones: list[tuple[int, Disposition]], pictures: list[Disposition]) -> Path:
+def write_tracks(
+    path: Path,
+    tones: list[tuple[int, Disposition]],
+    pictures: list[Disposition],
+    counts: Sequence[int] = (10, 10),
+) -> Path:
     """Sound tracks of pure tones by frequency, and picture tracks of 10 frames of level 40, 80, ..."""
     with av.open(str(path), "w") as container:
         videos, audios = [], []
@@ -35,7 +41,7 @@ def write_tracks(path: Path, tones: list[tuple[int, Disposition]], pictures: lis
             audio.disposition = disposition
             audios.append(audio)
         for level, video in enumerate(videos, start=1):
-            for index in range(10):
+            for index in range(counts[level - 1]):
                 frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 40 * level, np.uint8))
                 frame.pts, frame.time_base = index, Fraction(1, 25)
                 container.mux(video.encode(frame))
@@ -80,6 +86,30 @@ def test_the_picture_track_is_the_one_that_the_file_marks(decoder, tmp_path: Pat
     video, shown = decoder.video(path)
     assert abs(float(shown.mean()) - 80) < 2
     assert video.notes[0].startswith("picture track 2 of 2 is used (marked as default)")
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mov", "mkv"])
+@pytest.mark.parametrize("counts", [(50, 30), (30, 50)])
+def test_pictures_are_counted_in_the_track_that_is_shown(
+    decoder, tmp_path: Path, suffix: str, counts: tuple[int, int]
+) -> None:
+    path = write_tracks(tmp_path / f"t.{suffix}", [], [NONE, DEFAULT], counts)
+    if suffix != "mkv":
+        # The muxer marks the first track, whatever it is told.
+        data = bytearray(path.read_bytes())
+        for place, enabled in zip(boxes(data, ["moov", "trak", "tkhd"]), (0, 3), strict=True):
+            data[place + 11] = enabled
+        path.write_bytes(data)
+    video, shown = decoder.video(path)
+    assert abs(float(shown.mean()) - 80) < 2
+    assert video.notes[0].startswith("picture track 2 of 2 is used (marked as default)")
+    assert len(shown) == counts[1]
+
+
+def test_pictures_of_each_track_of_an_avi_are_counted(decoder, tmp_path: Path) -> None:
+    for first, second in (("P" * 12, "P" * 5), ("P" * 5, "P" * 12), ("P" * 5 + "-" * 4, "PP")):
+        path = avi_of(tmp_path / "t.avi", first, second)
+        assert len(decoder.video(path)[1]) == len(first)
 
 
 def test_a_cover_is_no_video(decoder, tmp_path: Path) -> None:
