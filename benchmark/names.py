@@ -1,10 +1,11 @@
-"""File names made of names from data: plain, short, and never the same for two names."""
+"""Names from data: as those of files, as a manifest may use them, and listed in a sentence."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import unicodedata
+from collections.abc import Sequence
 
 LONGEST_SLUG = 120
 """Bytes; endings and temporary names still fit into the 255 that file systems allow."""
@@ -12,6 +13,9 @@ LONGEST_NAME = 100
 """Characters of a name that a manifest may use."""
 LONGEST_TEXT = 20_000
 """Characters of a text that a manifest may hold."""
+
+LONGEST_LISTED = 200
+"""Characters of a name in a sentence; paths can have thousands."""
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
 _NAME = re.compile(r"[\w@+=][\w@+=,. ()\[\]-]*")
@@ -49,3 +53,9 @@ def is_name(text: object) -> bool:
 def is_path_of_names(text: object) -> bool:
     """Return whether a text is names joined by slashes, as a protocol's or a row's."""
     return isinstance(text, str) and len(text) <= LONGEST_NAME and all(map(is_name, text.split("/")))
+
+
+def few(texts: Sequence[str], most: int = 5, *, between: str = ", ") -> str:
+    """List the first of some texts, each shortened, and say how many more there are."""
+    short = [t if len(t) <= LONGEST_LISTED else t[: LONGEST_LISTED - 3] + "..." for t in texts[:most]]
+    return between.join(short) + (f" and {len(texts) - most} more" if len(texts) > most else "")

@@ -366,7 +366,14 @@ def _reason(error: Exception) -> str:
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
-    write_text(path, json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n")
+    """Write a manifest that `read_manifest` will read.
+
+    Raises:
+        RecordsError: it would be refused; nothing is written.
+    """
+    text = json.dumps(asdict(manifest), indent=1, ensure_ascii=False) + "\n"
+    _manifest_of(text, path)
+    write_text(path, text)
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -376,7 +383,11 @@ def read_manifest(path: Path) -> Manifest:
     """
     if not path.is_file():
         raise RecordsError(f"no manifest at {path}: run `python -m benchmark.run` with this suite first")
-    manifest = read_checked(path, Manifest, "a manifest", SCHEMA)
+    return _manifest_of(_text(path), path)
+
+
+def _manifest_of(text: str, path: Path) -> Manifest:
+    manifest = _checked(text, path, Manifest, "a manifest", SCHEMA)
     try:
         _check_manifest(manifest)
     except ValueError as error:
@@ -394,8 +405,12 @@ def read_checked(path: Path, kind: type[_Read], what: str, schema: int) -> _Read
     Raises:
         RecordsError: unreadable, of another schema, or with other fields or types.
     """
+    return _checked(_text(path), path, kind, what, schema)
+
+
+def _checked(text: str, path: Path, kind: type[_Read], what: str, schema: int) -> _Read:
     try:
-        raw = strict_json(_text(path))
+        raw = strict_json(text)
         if not isinstance(raw, dict):
             raise ValueError(f"expected an object, got a {type(raw).__name__}")
         if raw.get("schema") != schema:

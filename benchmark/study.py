@@ -18,6 +18,7 @@ from benchmark.data.synthetic.readings import readings_identity
 from benchmark.data.views import SubjectData
 from benchmark.data.warped import prepare_warped
 from benchmark.errors import ConfigError
+from benchmark.names import few
 from benchmark.probing import probe_clips
 from benchmark.training.stage_cache import contents_digest, digest_of, file_digest
 from models.arguments import check_arguments
@@ -25,6 +26,8 @@ from models.method import Stage
 from models.preprocess.facemesh import FaceMesh
 from models.types import LABELS, Clip
 
+MOST_NAMED = 10
+"""Recordings that a note names."""
 READS: Mapping[str, tuple[str, ...]] = {
     "judge": ("speaker", "sentence", "emotion"),
     "predict": ("speaker", "emotion", "intensity", "frames"),
@@ -121,7 +124,8 @@ class Study:
         if not reasons:
             return []
         one = len(reasons) == 1
-        listed = "; ".join(f"{name} ({reason})" for name, reason in reasons.items())
+        # All are in the manifest's provenance.
+        listed = few([f"{name} ({reason})" for name, reason in reasons.items()], MOST_NAMED, between="; ")
         return [
             f"{len(reasons)} recording{' is' if one else 's are'} left out (data.unusable=skip), as "
             f"{'it' if one else 'they'} cannot be used: {listed}."

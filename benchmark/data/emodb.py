@@ -39,6 +39,7 @@ from benchmark.data.recordings import (
     require_folder,
 )
 from benchmark.data.synthetic.visemes import SILENCE, sampa_viseme
+from benchmark.names import few
 from models.audio.framing import SAMPLE_RATE
 from models.preprocess.audio import RESAMPLER
 from models.preprocess.decoder import shared_decoder
@@ -46,6 +47,8 @@ from models.preprocess.pipeline import whole_frames
 from models.types import Clip
 
 VERSION = 2
+MOST_SYMBOLS = 20
+"""Phone labels that a note names; an archive with more of them is not EMO-DB's."""
 EXPECTED = "wav/03a01Fa.wav, ..."
 EMOTIONS = {
     "W": "angry",
@@ -192,10 +195,11 @@ class EmoDB(Recordings):
         if not places:
             return []
         stems = {stem for found in places.values() for stem in found}
-        listed = "; ".join(
-            f"{ascii(symbol)[:40]} {len(found)} times in {', '.join(dict.fromkeys(found))}"
+        symbols = [
+            f"{ascii(symbol)[:40]} {len(found)} times in {few(list(dict.fromkeys(found)))}"
             for symbol, found in sorted(places.items())
-        )
+        ]
+        listed = few(symbols, MOST_SYMBOLS, between="; ")
         return [
             f"{len(places)} phone labels in {len(stems)} of {len(self._files)} recordings are not known, and "
             f"the mouth is at rest while they last: {listed}."
@@ -241,7 +245,7 @@ def _fault_notes(faults: Mapping[Path, str]) -> list[str]:
     stems: dict[str, list[str]] = {}
     for path, fault in faults.items():
         stems.setdefault(fault, []).append(path.stem)
-    listed = "; ".join(f"{', '.join(names)} ({fault})" for fault, names in stems.items())
+    listed = few([f"{few(names)} ({fault})" for fault, names in stems.items()], between="; ")
     count = f"{len(faults)} recording{'s are' if len(faults) > 1 else ' is'}"
     return [f"{count} left out, as the phone labels cannot be used: {listed}."]
 

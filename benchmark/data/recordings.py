@@ -25,6 +25,7 @@ import numpy as np
 
 from benchmark.data.clip_store import corpus_folder
 from benchmark.data.corpus import Corpus, CorpusError
+from benchmark.names import few
 from benchmark.records import write_text
 from benchmark.training.stage_cache import digest_of
 from models.audio.framing import SAMPLE_RATE
@@ -296,8 +297,7 @@ def recording_notes(clips: Iterable[Clip]) -> list[str]:
                 clip_ids.setdefault(note, []).append(clip.id)
     sentences = []
     for note, ids in clip_ids.items():
-        more = f" and {len(ids) - NAMED} more" if len(ids) > NAMED else ""
-        sentences.append(f"Of recordings ({', '.join(ids[:NAMED])}{more}): {note}.")
+        sentences.append(f"Of recordings ({few(ids, NAMED)}): {note}.")
     return sentences
 
 
@@ -373,8 +373,7 @@ class _Digests:
 
 def few_names(root: Path, paths: Sequence[Path], most: int = 5) -> str:
     """List the first files by their names below the root, and say how many more there are."""
-    names = [path.relative_to(root).as_posix() for path in paths]
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    return few([path.relative_to(root).as_posix() for path in paths], most)
 
 
 class _Verdicts:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.data.discovery import find_files, stem_of
+from benchmark.names import few
 from models.errors import InputError
 from models.preprocess.decoder import Decoder
 from models.preprocess.faces import Given
@@ -167,8 +168,7 @@ def _unpaired(videos: Mapping[str, Mapping[str, object]], allow: Allowances) -> 
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(names[:NAMED]) + more
+    return few(names, NAMED)
 
 
 def _side(video: Path, decoder: Decoder, folder: Path | None, name: str) -> Side:

@@ -119,6 +119,20 @@ def test_emodb_leaves_out_recordings_whose_label_file_cannot_be_used(
     assert emodb.notes == ()
 
 
+def test_emodb_notes_are_short_however_much_is_wrong(emodb: EmoDB, tmp_path: Path) -> None:
+    lines = [f"{0.1 + i / 100_000} -1 q{i}" for i in range(3000)]
+    (tmp_path / "emodb" / "lablaut" / "03a01Waxx.lablaut").write_text("#\n" + "\n".join(lines) + "\n")
+    for i in range(300):
+        (tmp_path / "emodb" / "wav" / f"{i % 100:02d}{'ab'[i // 200]}{i // 100:02d}Wz.wav").write_bytes(b"")
+    faults, labels = EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache")).notes
+    assert "300 recordings are left out" in faults
+    assert " and 295 more" in faults
+    assert "3000 phone labels" in labels
+    assert " and 2980 more" in labels
+    assert len(faults) < 500
+    assert len(labels) < 2000
+
+
 def test_emodb_keeps_a_recording_with_unknown_labels_and_rests_its_mouth(
     emodb: EmoDB, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import html.parser
+import json
 import re
 import subprocess
 import sys
@@ -202,8 +203,10 @@ def test_csv_runs_no_formula(run):
 def test_videos_outside_the_run_are_refused(run, fake):
     manifest = read_manifest(run / "manifest.json")
     item = next(iter(manifest.clips))
-    media = {item: {"truth": "../../etc/passwd"}}
-    write_manifest(run / "manifest.json", dataclasses.replace(manifest, media=media))
+    evil = dataclasses.replace(manifest, media={item: {"truth": "../../etc/passwd"}})
+    with pytest.raises(RecordsError, match="outside the run directory"):
+        write_manifest(run / "manifest.json", evil)
+    (run / "manifest.json").write_text(json.dumps(dataclasses.asdict(evil)))
     with pytest.raises(RecordsError, match="outside the run directory"):
         build_report(run)
 
@@ -300,3 +303,22 @@ def test_reports_import_no_torch():
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True, text=True)
     assert done.stderr.strip() == ""
     assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"notes": ("x" * 20_001,)},
+        {"notes": ("a\0b",)},
+        {"corpus": "mine & yours"},
+        {"provenance": {"command": float("nan")}},
+        {"floors": {"ld/mouth": {"self": 1.0}}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_no_manifest_is_written_that_cannot_be_read(run, change):
+    before = (run / "manifest.json").read_bytes()
+    manifest = dataclasses.replace(read_manifest(run / "manifest.json"), **change)
+    with pytest.raises(RecordsError):
+        write_manifest(run / "manifest.json", manifest)
+    assert (run / "manifest.json").read_bytes() == before
