@@ -41,8 +41,8 @@ from benchmark.data.recordings import (
 from benchmark.data.synthetic.visemes import SILENCE, sampa_viseme
 from benchmark.names import few
 from models.audio.framing import SAMPLE_RATE
-from models.preprocess.audio import RESAMPLER
 from models.preprocess.decoder import shared_decoder
+from models.preprocess.media import DECODING
 from models.preprocess.pipeline import whole_frames
 from models.types import Clip
 
@@ -107,7 +107,7 @@ class EmoDB(Recordings):
         self.default_subject = fullest_speaker(self.clips())
 
     def _settings(self) -> str:
-        return f"emodb v{VERSION} {RESAMPLER}"
+        return f"emodb v{VERSION} {DECODING}"
 
     def _sources(self) -> tuple[Path, ...]:
         recordings = self._recordings()

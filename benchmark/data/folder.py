@@ -31,10 +31,9 @@ from benchmark.data.recordings import (
     require_folder,
 )
 from benchmark.training.stage_cache import digest_of
-from models.preprocess.audio import RESAMPLER
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector
-from models.preprocess.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
+from models.preprocess.media import AUDIO_SUFFIXES, DECODING, VIDEO_SUFFIXES
 from models.preprocess.people import DEFAULT_FACE
 from models.preprocess.pipeline import NOTES, Preprocess, notes_array, whole_frames
 from models.types import MEAD_EMOTIONS, Clip
@@ -107,7 +106,7 @@ class Folder(Recordings):
         named = [(row.path, row.sound, row.sound_start) for row in self._every_row if row.sound]
         named = [[*(p.relative_to(self._root).as_posix() for p in pair), start] for *pair, start in named]
         sounds = f" sounds {digest_of(named)}" if named else ""
-        return f"folder v{VERSION} {self._preprocess.identity() if self._preprocess else RESAMPLER}{sounds}"
+        return f"folder v{VERSION} {self._preprocess.identity() if self._preprocess else DECODING}{sounds}"
 
     def _sources(self) -> Sequence[Path]:
         return (*super()._sources(), *(sound for sound in self._sounds.values() if sound))

@@ -23,6 +23,7 @@ from benchmark.data.recordings import Recordings, naming
 from models.landmarks.alignment import apply
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector
+from models.preprocess.media import DECODING
 from models.preprocess.pipeline import fit_sound, portrait_similarity
 from models.types import Clip
 
@@ -73,7 +74,7 @@ class LRW(Recordings):
         self._files = {p.stem: p for word in chosen for p in found[word][:per_word]}
 
     def _settings(self) -> str:
-        return f"lrw v{VERSION} {self._detector.identity()}"
+        return f"lrw v{VERSION} {self._detector.identity()} {DECODING}"
 
     def _clip(self, name: str, directory: Path) -> Clip:
         word = name.rsplit("_", 1)[0]

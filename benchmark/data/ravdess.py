@@ -37,8 +37,8 @@ from benchmark.data.synthetic.visemes import SILENCE, misaki_viseme
 from models.audio.dtw import dtw_path
 from models.audio.framing import SAMPLE_RATE, row_seconds
 from models.audio.mfcc import mfcc
-from models.preprocess.audio import RESAMPLER
 from models.preprocess.decoder import shared_decoder
+from models.preprocess.media import DECODING
 from models.preprocess.pipeline import whole_frames
 from models.types import Clip
 
@@ -101,7 +101,7 @@ class Ravdess(Recordings):
         self.default_subject = fullest_speaker(self.clips())
 
     def _settings(self) -> str:
-        return f"ravdess v{VERSION} {RESAMPLER}"
+        return f"ravdess v{VERSION} {DECODING}"
 
     def _clip(self, name: str, directory: Path) -> Clip:
         match = _NAME.fullmatch(name)

@@ -35,6 +35,7 @@ from models.preprocess.decoder import shared_decoder
 from models.preprocess.facemesh import FaceMesh
 from models.preprocess.faces import FaceDetector, Faces
 from models.preprocess.landmark_files import read_landmarks
+from models.preprocess.media import DECODING
 from models.preprocess.people import DEFAULT_FACE
 from models.preprocess.pipeline import crop, find_face, fit_sound, portrait_similarity
 from models.sealed import read_sealed
@@ -235,7 +236,8 @@ def _detected(
     face: str | int,
     near: np.ndarray | None,
 ) -> Faces:
-    digest = hashlib.sha256(f"{detector.identity()} {array_numerics().digest} {face}".encode())
+    about = f"{detector.identity()} {DECODING} {array_numerics().digest} {face}"
+    digest = hashlib.sha256(about.encode())
     if near is not None:
         digest.update(near.tobytes())
     with video.open("rb") as file:

@@ -22,7 +22,6 @@ from models.preprocess.layout.reading import Layout
 from models.preprocess.lengths import checked_layout, container_kind, sound_file_kind
 from models.preprocess.media import MAX_SECONDS, MediaError, seconds
 
-RESAMPLER = "soxr HQ, channels averaged, placed by the clock"
 SOUNDFILE_SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff")
 TOLERANCE = 0.1
 """Seconds by which a container may announce more sound than it holds; codecs pad by less."""

@@ -7,6 +7,11 @@ from pathlib import Path
 
 from models.errors import InputError
 
+DECODING = "media v3"
+"""The version of the code in `models.preprocess`, in the identities of prepared clips and kept landmarks.
+
+Raise it whenever a picture, a sample or a landmark may come out differently. A test reminds whoever edits the
+code."""
 MAX_SECONDS = 300.0
 """Longest recording read. An utterance lasts seconds; a header that claims hours is a mistake or a bomb."""
 MAX_FRAME_PIXELS = 4096 * 2304

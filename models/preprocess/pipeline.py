@@ -17,13 +17,12 @@ from models.audio.framing import SAMPLE_RATE, SAMPLES_PER_FRAME
 from models.errors import InputError
 from models.landmarks.alignment import TEMPLATE, apply, similarity
 from models.landmarks.topology import IBUG68
-from models.preprocess.audio import RESAMPLER
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector, Faces, no_progress
+from models.preprocess.media import DECODING
 from models.preprocess.people import DEFAULT_FACE, check_face
 from models.types import CROP_SIZE
 
-VERSION = 2
 EYE_DISTANCE = 56.0
 """Between the eyes' centres, in the 256 crop; the template's 84 leave no room for hair and shoulders."""
 EYE_HEIGHT = 108.0
@@ -65,7 +64,7 @@ class Preprocess:
     def identity(self) -> str:
         where = f"{EYE_DISTANCE} {EYE_HEIGHT}"
         whose = "" if self.face == DEFAULT_FACE else f" face={self.face}"
-        return f"portrait v{VERSION} {self.size} {where}{whose} | {self.detector.identity()} | {RESAMPLER}"
+        return f"portrait {self.size} {where}{whose} | {self.detector.identity()} | {DECODING}"
 
     def video(
         self,

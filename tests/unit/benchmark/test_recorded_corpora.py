@@ -18,12 +18,14 @@ from benchmark.data.corpus import CorpusError, split_corpus
 from benchmark.data.emodb import EmoDB, read_xlabel
 from benchmark.data.folder import Folder
 from benchmark.data.grid import Grid, spoken_words
+from benchmark.data.lrw import LRW
 from benchmark.data.parametric import Parametric
 from benchmark.data.ravdess import Ravdess
 from benchmark.data.recordings import fullest_speaker
 from benchmark.run import main
 from models.errors import StorageError
 from models.preprocess.faces import Faces, Given
+from models.preprocess.pipeline import Preprocess
 from models.types import MEAD_EMOTIONS, Clip
 from tests.conftest import SHARED_DATA
 
@@ -530,6 +532,34 @@ def test_folders_that_may_be_persons_are_taken_as_such(tmp_path: Path) -> None:
         sound(tmp_path / name)
     corpus = Folder(root=str(tmp_path), cache=str(tmp_path / "cache"), detector=Given())
     assert {c.speaker for c in corpus.clips()} == {"Angela", "Felix", "Con", "s1"}
+
+
+@pytest.mark.parametrize("corpus", ["emodb", "ravdess", "folder", "pipeline", "lrw"])
+def test_prepared_clips_follow_the_version_of_decoding(
+    emodb: EmoDB, tmp_path: Path, corpus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "data"
+    sound(root / "Actor_01" / "03-01-01-01-01-01-01.wav")
+    sound(tmp_path / "folder" / "a.wav")
+    (root / "ABOUT" / "train").mkdir(parents=True)
+    (root / "ABOUT" / "train" / "ABOUT_00001.mp4").write_bytes(b"")
+    places = {"root": str(root), "cache": str(tmp_path / "cache")}
+
+    def identity() -> str:
+        made = {
+            "emodb": lambda: EmoDB(root=str(tmp_path / "emodb"), cache=places["cache"]),
+            "ravdess": lambda: Ravdess(**places),
+            "folder": lambda: Folder(**places | {"root": str(tmp_path / "folder")}, detector=Given()),
+            "pipeline": lambda: Preprocess(detector=Given()),
+            "lrw": lambda: LRW(**places, detector=Given()),
+        }
+        return made[corpus]().identity()
+
+    before = identity()
+    assert identity() == before
+    home = "models.preprocess" if corpus == "pipeline" else "benchmark.data"
+    monkeypatch.setattr(f"{home}.{corpus}.DECODING", "another version")
+    assert identity() != before
 
 
 def test_no_space_for_the_digests(emodb: EmoDB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,7 +195,9 @@ class Counting:
         return Faces(videos.landmarks(len(frames)), 1)
 
 
-def test_detected_landmarks_are_kept_until_the_video_changes(tmp_path: Path) -> None:
+def test_detected_landmarks_are_kept_until_the_video_or_its_decoding_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     video, detector, frames = tmp_path / "a.mp4", Counting(), videos.pictures(FRAMES)
     videos.write(video, frames)
     first = detected(video, frames, detector, tmp_path / "cache")
@@ -205,6 +207,9 @@ def test_detected_landmarks_are_kept_until_the_video_changes(tmp_path: Path) -> 
     videos.write(video, frames[::-1])
     detected(video, frames, detector, tmp_path / "cache")
     assert detector.asked == 2
+    monkeypatch.setattr("benchmark.score.clip.DECODING", "another version")
+    detected(video, frames, detector, tmp_path / "cache")
+    assert detector.asked == 3
 
 
 def test_a_reference_without_a_face_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
