@@ -102,7 +102,7 @@ class ProbeRecord:
     def __post_init__(self) -> None:
         if not (abs(self.value) <= LARGEST_NUMBER and abs(self.seed) <= LARGEST_NUMBER):
             raise RecordsError(
-                f"{self.measure} of {self.factor} in {self.method}/{self.embedding}, is {self.value}"
+                f"{self.measure} of {self.factor} in {self.method}/{self.embedding} is {self.value}"
             )
 
 
@@ -287,11 +287,10 @@ def _lines(rows: Iterable[_Row], what: str, plain: Callable[[_Row], dict[str, An
 def _rows(path: Path, kind: type[_Row], what: str) -> list[_Row]:
     rows = []
     checked = TypeAdapter(kind)
-    for number, line in enumerate(_text(path).removesuffix("\n").split("\n"), start=1):
+    text = _text(path)
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), start=1):
         if len(line) > LONGEST_LINE:
             raise RecordsError(f"{path}:{number} is not a {what}: it has {len(line)} characters")
-        if not line and number == 1:
-            return []
         try:
             # The validator reads numbers and types strictly, but takes the last of equal keys.
             _JSON_OF_UNIQUE_KEYS.decode(line)

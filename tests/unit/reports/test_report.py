@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html.parser
 import json
+import math
 import re
 import subprocess
 import sys
@@ -12,7 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.records import RecordsError, read_manifest, read_records, write_manifest, write_records
+from benchmark.records import (
+    ProbeRecord,
+    RecordsError,
+    read_manifest,
+    read_probes,
+    read_records,
+    write_manifest,
+    write_records,
+)
 from reports.formats import to_csv, to_latex, to_markdown
 from reports.load import load_study
 from reports.paper import BEGIN, END, build_report, main, update_readme
@@ -322,3 +331,25 @@ def test_no_manifest_is_written_that_cannot_be_read(run, change):
     with pytest.raises(RecordsError):
         write_manifest(run / "manifest.json", manifest)
     assert (run / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "probes.jsonl"])
+def test_a_blank_line_is_no_row_wherever_it_is(tmp_path, name):
+    record = {"corpus": "a", "method": "b", "ablation": "full", "seed": 0, "condition": "self"}
+    record |= {"protocol": "ssim", "clip": "c", "value": 1.0}
+    probe = {"corpus": "a", "method": "b", "ablation": "full", "seed": 0, "embedding": "e", "factor": "f"}
+    probe |= {"measure": "m", "sentence": "s", "value": 1.0}
+    read, row = (read_records, record) if name == "records.jsonl" else (read_probes, probe)
+    line = json.dumps(row) + "\n"
+    path = tmp_path / name
+    path.write_text(line)
+    assert len(read(path)) == 1
+    for text, number in ((f"\n{line}", 1), (f"{line}\n", 2), (f"{line}\n{line}", 2), ("\n", 1), ("\n\n", 1)):
+        path.write_text(text)
+        with pytest.raises(RecordsError, match=f"{name}:{number} is not a "):
+            read(path)
+
+
+def test_a_probe_that_is_no_number_is_named_in_a_sentence():
+    with pytest.raises(RecordsError, match="^m of f in b/e is inf$"):
+        ProbeRecord("a", "b", "full", 0, "e", "f", "m", "s", math.inf)
