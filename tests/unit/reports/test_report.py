@@ -351,5 +351,5 @@ def test_a_blank_line_is_no_row_wherever_it_is(tmp_path, name):
 
 
 def test_a_probe_that_is_no_number_is_named_in_a_sentence():
-    with pytest.raises(RecordsError, match="^m of f in b/e is inf$"):
+    with pytest.raises(RecordsError, match=r"^m of f in b/e is inf$"):
         ProbeRecord("a", "b", "full", 0, "e", "f", "m", "s", math.inf)
