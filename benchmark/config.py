@@ -217,6 +217,16 @@ class Composer:
         folders = [CONFIGS / group, *[Path(p) / group for p in self.search_path]]
         return sorted({p.stem for folder in folders for p in folder.glob("*.yaml")})
 
+    def places(self) -> dict[str, str]:
+        """Return the files and folders that are configured, by key; not those that follow another key."""
+        cfg = self.compose()
+        keys = [key for key in _keys(cfg) if _is_place(key) and not key.startswith("method.")]
+        texts = {key: OmegaConf.select(cfg, key) for key in keys if not _follows_a_key(cfg, key)}
+        texts |= {
+            o.key_or_group: o.value() for o in map(_parsed, self.of_method) if _is_place(o.key_or_group)
+        }
+        return {key: text for key, text in texts.items() if isinstance(text, str) and text}
+
     def method(self, name: str, extra: Sequence[str], corpus: Mapping[str, bool]) -> MethodConfig:
         """A method under the command line and then an ablation's overrides.
 
@@ -298,7 +308,7 @@ def in_grammar(text: str) -> str:
     if match is None:
         return text
     key, name, value = match.groups()
-    place = name.rpartition(".")[2] in PATH_KEYS
+    place = _is_place(name)
     if place and re.match(r"~(/|$)", value):
         value = str(Path(value).expanduser())
     verbatim = place and not ("${" in value or value in ("", "null", "???") or value[0] in "'\"")
@@ -306,6 +316,16 @@ def in_grammar(text: str) -> str:
     if reads == value or (reads is not NO_VALUE and not verbatim) or (not place and value[:1] in ("[", "{")):
         return f"{key}={value}"
     return f"{key}={QuotedString(text=value, quote=Quote.single).with_quotes()}"
+
+
+def _is_place(key: str) -> bool:
+    return key.rpartition(".")[2] in PATH_KEYS
+
+
+def _follows_a_key(cfg: DictConfig, key: str) -> bool:
+    parent, _, name = key.rpartition(".")
+    node = (OmegaConf.select(cfg, parent) if parent else cfg)._get_node(name)
+    return re.fullmatch(r"\$\{[\w.]+\}", str(node._value())) is not None
 
 
 def _value_read(text: str) -> Any:

@@ -23,6 +23,8 @@ CORPUS = "corpus.json"
 """In a run's folder: the data set that its results are of."""
 PLACES = ("root", "table")
 """Keys of `data` that say where a corpus lies."""
+BELOW_ROOT = ".table"
+"""Ending of the keys whose places are relative to a corpus, wherever the command is given."""
 UNREPEATED = ("dry_run", "workers", "checkpoint_seconds")
 """Keys that neither results nor their place depend on."""
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -36,7 +38,15 @@ def claim(settings: Settings, study: Study) -> None:
     """
     place = settings.run_directory / CORPUS
     corpus = _described(settings, study)
-    holder = _read(place) or _of_manifest(settings.run_directory / MANIFEST)
+    holder = _read(place)
+    if holder is None:
+        holder = _of_manifest(settings.run_directory / MANIFEST)
+        if place.is_file() and holder is not None and holder["identity"] != study.corpus_id:
+            # Its name alone would let another data set of the same kind in.
+            raise ConfigError(
+                f"{place} is damaged, and what it says of the results beside it is lost; this is "
+                f"{_words(corpus)}: name another folder by run=NAME, or remove {place} if they are of it"
+            )
     if holder is not None and not _same(holder, corpus):
         raise ConfigError(
             f"{settings.run_directory} holds results of {_words(holder)}, and this is {_words(corpus)}: name "
@@ -74,11 +84,15 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 
 def _of_manifest(path: Path) -> dict[str, Any] | None:
-    """Return what a manifest of older results says of the corpus: its name alone."""
+    """Return what a manifest says of the corpus, as far as it does: its name and its identity."""
     manifest = None
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, ValueError):
         manifest = json.loads(path.read_bytes())
-    return {"name": manifest["corpus"]} if isinstance(manifest, dict) and "corpus" in manifest else None
+    if not isinstance(manifest, dict) or "corpus" not in manifest:
+        return None
+    provenance = manifest.get("provenance")
+    identity = provenance.get("corpus identity") if isinstance(provenance, dict) else None
+    return {"name": manifest["corpus"], "identity": identity}
 
 
 def _words(corpus: Mapping[str, Any]) -> str:
@@ -91,23 +105,18 @@ def _words(corpus: Mapping[str, Any]) -> str:
 def command_of(settings: Settings) -> str:
     """Return the shell command that repeats the run in the repository's folder, with nothing left to do.
 
-    Places that were typed relative to another folder become absolute.
+    Places that are relative to another folder, typed or not, become absolute.
     """
     composer = settings.composer
     texts = [t for t in (*composer.common, *composer.of_method) if _key(t) not in UNREPEATED]
     if not any(_key(text) == "suite" for text in texts):
         texts.insert(0, f"suite={settings.suite}")
     if Path.cwd().resolve() != REPOSITORY:
-        for key, value in _places(settings).items():
-            texts = [text for text in texts if _key(text) != key]
-            texts.append(in_grammar(f"{key}={os.path.abspath(value)}"))  # noqa: PTH100 - links stay
+        for key, value in composer.places().items():
+            if not key.endswith(BELOW_ROOT) and not Path(value).is_absolute():
+                texts = [text for text in texts if _key(text) != key]
+                texts.append(in_grammar(f"{key}={os.path.abspath(value)}"))  # noqa: PTH100 - links stay
     return shlex.join(["python", "-m", "benchmark.run", *texts])
-
-
-def _places(settings: Settings) -> dict[str, str]:
-    data = settings.data
-    places = {"out": str(settings.out), "cache": data.get("cache"), "data.root": data.get("root")}
-    return {key: value for key, value in places.items() if value and not Path(value).is_absolute()}
 
 
 def _key(text: str) -> str:

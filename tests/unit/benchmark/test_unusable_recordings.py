@@ -190,6 +190,31 @@ def test_a_run_folder_keeps_to_one_data_set(
     assert run(first, "dry_run=true") == 0
 
 
+def test_a_damaged_note_of_the_data_set_lets_only_the_same_one_in(
+    good: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(root: Path) -> int:
+        return main(arguments(tmp_path, root, "dry_run=true"))
+
+    other = tmp_path / "other"
+    shutil.copytree(good, other)
+    record(other / "anna" / "more.mp4", 99)
+    place = tmp_path / "results" / "smoke-folder" / CORPUS
+    place.parent.mkdir(parents=True)
+    identity = inspected_study(load(arguments(tmp_path, good))).corpus_id
+    manifest = {"corpus": "folder", "provenance": {"corpus identity": identity}}
+    (place.parent / "manifest.json").write_text(json.dumps(manifest))
+    for damage in (b"", b"{}", b"\xff{"):
+        place.write_bytes(damage)
+        assert run(good) == 0
+        capsys.readouterr()
+        assert run(other) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        for words in (f"{place} is damaged", str(other), "run=NAME"):
+            assert words in said
+
+
 def test_the_command_is_quoted_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my data").mkdir()
@@ -203,3 +228,38 @@ def test_the_command_is_quoted_and_whole(tmp_path: Path, monkeypatch: pytest.Mon
     repeated = load(words[3:])
     assert repeated.run_directory == tmp_path / "results" / "a b"
     assert repeated.data["root"] == str(tmp_path / "my data")
+
+
+PLACES = {
+    "metrics.inception_weights": "w.pth",
+    "pretraining.corpus.root": "lrw",
+    "pretraining.corpus.cache": "lrw cache",
+    "face3d.path": "ict",
+    "observe.cache": "c",
+    "features.logits": "logits (1)",
+    "data.detector.models": "detector",
+    "method.renderer.perceptual_weights": "vgg.pth",
+}
+
+
+def test_every_place_in_the_command_is_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.pth").write_bytes(b"")
+    chosen = ["data=folder", "pretraining=lrw", "face3d=ict", "features=deepspeech"]
+    typed = [f"{key}={place}" for key, place in PLACES.items()]
+    command = command_of(load([*chosen, *typed, "data.table=t.csv", "methods=[evp]", "out=${oc.env:HOME}/o"]))
+    words = shlex.split(command)
+    monkeypatch.chdir(ROOT)
+    repeated = load(words[3:]).composer.places()
+    assert {key: repeated[key] for key in PLACES} == {k: str(tmp_path / p) for k, p in PLACES.items()}
+    assert repeated["data.table"] == "t.csv"
+    # Not typed, but relative all the same.
+    assert repeated["data.root"] == str(tmp_path / "data/folder")
+    assert "out=${oc.env:HOME}/o" in command
+    assert len(words) == len({word.split("=")[0] for word in words[3:]}) + 3
+
+
+def test_a_command_given_in_the_repository_stays_as_it_was_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    command = command_of(load(["suite=smoke", "face3d=ict", "face3d.path=ict"]))
+    assert command == "python -m benchmark.run suite=smoke face3d=ict face3d.path=ict"
