@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 from models.arguments import argument_types, check_arguments, shown
-from models.errors import ConfigError
+from models.errors import ConfigError, printable
 
 PACKAGES: tuple[str, ...] = ("models", "baselines", "benchmark")
 """Packages and top-level modules whose classes a configuration may name; a plugin adds its own."""
@@ -57,7 +57,9 @@ def class_named(
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         # Any error: a plugin's module may raise what it likes when it is imported.
-        raise ConfigError(f"{path}: there is no {name} ({_one_line(error)})") from error
+        raise ConfigError(
+            f"{path}: there is no {name} ({printable(str(error)) or type(error).__name__})"
+        ) from error
     found = vars(module).get(attribute)
     if found is None:
         raise ConfigError(f"{path}: there is no {name} (module {module_name} has no {attribute})")
@@ -201,11 +203,9 @@ def _built(value: Any, path: str, packages: Sequence[str] | None, supplied: Mapp
     try:
         return found(**parts, **supplied)
     except (TypeError, ValueError, ArithmeticError, LookupError) as error:
-        raise ConfigError(f"{path} ({value[TARGET]}): {_one_line(error)}") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(
+            f"{path} ({value[TARGET]}): {printable(str(error)) or type(error).__name__}"
+        ) from error
 
 
 def _listed(kinds: Sequence[type]) -> str:

@@ -72,7 +72,6 @@ INTENSITY_OF = {
     for word in words.split()
 }
 VIEWS = ("front", "frontal", "left", "right", "top", "down", "up", "side", "profile")
-LEVELS = ("weak", "low", "mild", "medium", "normal", "moderate", "strong", "high", "intense")
 CONTAINERS = ("video", "videos", "audio", "sound", "sounds", "wav", "mp4", "clips", "files")
 """Folders that say what kind of file is in them, and nothing of who speaks."""
 LOADERS = {
