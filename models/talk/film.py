@@ -54,8 +54,8 @@ def film(options: argparse.Namespace) -> str:
         limit = max(count, TRAINING_FRAMES) if personal else count
         detector = DETECTORS[options.detector]()
         target = Target.read(options.target, detector, limit, advance, close=personal, face=face)
-    if target.note:
-        print(f"{options.target}: {target.note} (--face)", file=sys.stderr)
+    for note in target.notes:
+        print(f"{options.target}: {note}", file=sys.stderr)
     folder = _personal(target, run, options, device, cache) if personal else run.folder("renderer")
     renderer = Renderer.load(folder, device)
     with working("predicting the landmarks"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,12 +31,15 @@ NEUTRAL = "neutral"
 
 
 def read_voice(path: Path) -> np.ndarray:
-    """(samples,) float32 at 16 kHz mono, a whole number of video frames.
+    """Return (samples,) float32 at 16 kHz mono, a whole number of video frames; stderr says what is odd.
 
     Raises:
         InputError: the file is unreadable, silent or too short.
     """
-    waveform = shared_decoder().sound(path).waveform
+    sound = shared_decoder().sound(path)
+    for note in sound.notes:
+        print(f"{path}: {note}", file=sys.stderr)
+    waveform = sound.waveform
     if len(waveform) < SHORTEST * SAMPLE_RATE:
         raise InputError(
             f"{path}: {len(waveform) / SAMPLE_RATE:.2f} s of sound; expected {SHORTEST} s or more"

@@ -35,8 +35,8 @@ class Target:
     pictures: np.ndarray
     landmarks: np.ndarray
     matrix: np.ndarray
-    note: str = ""
-    """Which of several people in the video it is, in words; empty for one person."""
+    notes: tuple[str, ...] = ()
+    """What is odd about the video, and which of several people in it this is, in words."""
 
     @staticmethod
     def read(
@@ -57,7 +57,7 @@ class Target:
         Raises:
             InputError: it cannot be read, or shows no face.
         """
-        _, pictures = shared_decoder().video(path)
+        video, pictures = shared_decoder().video(path)
         pictures = pictures[:limit]
         faces = find_face(detector, pictures, path, face, progress)
         landmarks = faces.landmarks
@@ -68,7 +68,8 @@ class Target:
             )
         template = portrait_template(EYE_DISTANCE, EYE_HEIGHT) if close else portrait_template()
         matrix = portrait_similarity(landmarks, template)
-        return Target(pictures, apply(matrix, landmarks), matrix, faces.note)
+        notes = (*video.notes, *([f"{faces.note} (--face)"] if faces.note else []))
+        return Target(pictures, apply(matrix, landmarks), matrix, notes)
 
     def first(self, count: int) -> Target:
         return replace(self, pictures=self.pictures[:count], landmarks=self.landmarks[:count])

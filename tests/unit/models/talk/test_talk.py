@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from models.preprocess.decoder import shared_decoder
 from models.talk import film
 from models.talk.__main__ import main
 
@@ -170,3 +172,19 @@ def test_a_link_to_an_output_stays_one(ask, tmp_path):
     assert ask("--renderer=run", f"--output={tmp_path / 'link.mp4'}", "--overwrite")[0] == 0
     assert (tmp_path / "link.mp4").is_symlink()
     assert (tmp_path / "real").read_bytes()[4:8] == b"ftyp"
+
+
+def test_what_is_odd_about_the_recordings_is_said(ask, monkeypatch):
+    decoder = type(shared_decoder())
+    sound, video = decoder.sound, decoder.video
+    monkeypatch.setattr(decoder, "sound", lambda self, path: replace(sound(self, path), notes=("a hole",)))
+
+    def noted(self, path):
+        facts, pictures = video(self, path)
+        return replace(facts, notes=("interlaced",)), pictures
+
+    monkeypatch.setattr(decoder, "video", noted)
+    code, said, _ = ask("--renderer=run")
+    assert code == 0
+    assert "voice.wav: a hole\n" in said
+    assert "puppet.mp4: interlaced\n" in said
