@@ -31,10 +31,19 @@ def slug(name: str) -> str:
     plain = _PLAIN.fullmatch(name) and ".." not in name and not name.endswith(".")
     if plain and len(name) <= LONGEST_SLUG and not _DEVICES.fullmatch(name):
         return name
+    return _with_digest(name, "~")
+
+
+def manifest_name(text: str) -> str:
+    """Return a name for a manifest: the text itself where it is a name, else its letters and a digest."""
+    return text if is_name(text) else _with_digest(text, "@")
+
+
+def _with_digest(name: str, mark: str) -> str:
     letters = unicodedata.normalize("NFKD", name[: 4 * _KEPT]).encode("ascii", "ignore").decode()
     cleaned = re.sub(r"[^A-Za-z0-9]+", "-", letters)[:_KEPT].strip("-")
     digest = hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=8).hexdigest()
-    return f"{cleaned}~{digest}"
+    return f"{cleaned}{mark}{digest}"
 
 
 def is_name(text: object) -> bool:

@@ -184,7 +184,8 @@ def _page(study: Study, tables: tuple[Table, ...], spreads: tuple[Spread, ...]) 
 
 def _title(study: Study) -> str:
     (row,) = study.rows
-    return f"{study.rows[row].label} against {study.manifest.corpus}"
+    reference = study.manifest.provenance.get("reference name", study.manifest.corpus)
+    return f"{study.rows[row].label} against {reference}"
 
 
 def _lead(study: Study) -> str:

@@ -10,7 +10,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -31,6 +31,7 @@ from models.audio.framing import SAMPLES_PER_FRAME
 from models.errors import InputError, storage_error
 from models.landmarks.alignment import apply
 from models.numerics import array_numerics
+from models.preprocess.audio import Sound
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.facemesh import FaceMesh
 from models.preprocess.faces import FaceDetector, Faces
@@ -77,7 +78,9 @@ class ClipResult:
     faces: int
     """Frames of the reference with a face; 0 where landmarks are not used."""
     notes: tuple[str, ...] = ()
-    """What a reader must know of the clip, in sentences."""
+    """Who is in the pictures where it is not clear, in sentences."""
+    sound_notes: tuple[str, ...] = ()
+    """What is wrong with the reference's sound, where it is heard."""
 
 
 def prepare(rules: Rules) -> None:
@@ -114,12 +117,13 @@ def score_pair(pair: Pair, rules: Rules, cache: Path) -> ClipResult:
         ValueError: naming the clip: a protocol cannot be computed from it.
     """
     generated, reference, notes = load_pair(pair, rules, cache)
+    sound = None if rules.sync_judge is None else sound_of(pair)
     scores = score_clip(
         generated,
         reference,
         clip_id=pair.name,
         judges=_judges(rules.sync_judge),
-        waveform=None if rules.sync_judge is None else sound_of(pair),
+        waveform=None if sound is None else sound.waveform,
     )
     if not rules.landmarks:
         scores = {name: s for name, s in scores.items() if "landmarks" not in metric_of(name).needs}
@@ -131,7 +135,7 @@ def score_pair(pair: Pair, rules: Rules, cache: Path) -> ClipResult:
     ]
     found = int(np.isfinite(reference.landmarks).all((1, 2)).sum())
     both = {name: (features[0][name], features[1][name]) for name in features[1]}
-    return ClipResult(pair.name, scores, both, found, notes)
+    return ClipResult(pair.name, scores, both, found, notes, () if sound is None else sound.notes)
 
 
 def load_pair(pair: Pair, rules: Rules, cache: Path) -> tuple[Prediction, Prediction, tuple[str, ...]]:
@@ -173,8 +177,8 @@ def _decode(side: Side) -> np.ndarray:
     return pictures
 
 
-def sound_of(pair: Pair) -> np.ndarray:
-    """(samples,) float32, 16 kHz: the reference's sound track, as long as the frames that are compared.
+def sound_of(pair: Pair) -> Sound:
+    """Return the reference's sound track, as long as the frames that are compared.
 
     Raises:
         InputError: naming the file: it has no sound, or sound of another length than the video.
@@ -182,7 +186,7 @@ def sound_of(pair: Pair) -> np.ndarray:
     side = pair.reference
     sound = shared_decoder().sound(side.video)
     whole = fit_sound(sound.waveform, sound.start - side.outline.start, side.outline.frames, side.video)
-    return whole[: pair.frames * SAMPLES_PER_FRAME]
+    return replace(sound, waveform=whole[: pair.frames * SAMPLES_PER_FRAME])
 
 
 def _faces(pair: Pair, pictures: Sequence[np.ndarray], rules: Rules, cache: Path) -> tuple[Faces, Faces]:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from benchmark.metrics.metric import info
 from benchmark.metrics.registry import METRICS
 from benchmark.metrics.score import Score
+from benchmark.names import few, manifest_name
 from benchmark.records import (
     FULL,
     MANIFEST,
@@ -29,10 +30,10 @@ from benchmark.records import (
     write_text,
 )
 from benchmark.score.clip import ClipResult, Rules
-from benchmark.score.pairing import NAMED, Allowances, FolderError, Pair, Paired, pair_folders
+from benchmark.score.pairing import NAMED, Allowances, FolderError, Pair, Paired, pair_folders, shared_notes
 from benchmark.score.speakers import read_speakers
 from benchmark.score.work import SetScores, Stalls, Workers
-from models.errors import InputError, storage_faults
+from models.errors import InputError, printable, storage_faults
 from models.files import FRESH, check_output_folder, filled_folder
 from models.locks import LOCK, folder_lock
 from models.preprocess.decoder import Decoder
@@ -99,6 +100,8 @@ def score_folders(settings: Settings, follow: Follower) -> Path:
 def _score(settings: Settings, identity: str, follow: Follower) -> Path:
     paired = _pair(settings, follow)
     speakers = read_speakers(settings.speakers, [pair.name for pair in paired.pairs])
+    for note in paired.notes:
+        follow.say(note)
     follow.say(_forecast(settings, paired))
     stalls = Stalls(settings.stall_seconds, settings.end_stalled, follow.say)
     with Workers(settings.workers, settings.rules, settings.cache, stalls) as workers:
@@ -187,7 +190,7 @@ def _score_clips(workers: Workers, pairs: Sequence[Pair], follow: Follower) -> l
             problems[pair.name] = outcome
         else:
             found[pair.name] = outcome
-            for note in outcome.notes:
+            for note in (*outcome.notes, *(f"reference {pair.name}: {n}." for n in outcome.sound_notes)):
                 follow.say(note)
         follow("scoring", len(found) + len(problems), len(pairs))
     if problems:
@@ -199,9 +202,8 @@ def _people(results: Sequence[ClipResult]) -> Iterator[str]:
     """Clips in which several people are seen, in one sentence."""
     notes = [note for result in results for note in result.notes]
     if notes:
-        more = f" (and {len(notes) - NAMED} more)" if len(notes) > NAMED else ""
-        clips = " ".join(notes[:NAMED])
-        yield f"Several people are in the picture (--face chooses another one): {clips}{more}"
+        clips = few(notes, NAMED, between=" ")
+        yield f"Several people are in the picture (--face chooses another one): {clips}"
 
 
 def _left_out(settings: Settings, results: Sequence[ClipResult]) -> Iterator[str]:
@@ -250,23 +252,38 @@ def _manifest(
     sets: SetScores,
     identity: str,
 ) -> Manifest:
-    method, corpus = settings.generated.resolve().name, settings.reference.resolve().name
+    generated, reference = _shown_name(settings.generated), _shown_name(settings.reference)
+    method = manifest_name(generated)
     scored = set(sets.scores).union(*(result.scores for result in results))
     frames = sum(pair.frames for pair in paired.pairs)
     return Manifest(
         suite="score",
-        corpus=corpus,
+        corpus=manifest_name(reference),
         corpus_description=f"{counted(len(results), 'clip')}, {counted(frames, 'frame')} at 25 fps.",
         protocols={metric.id: info(metric) for metric in METRICS if metric.id in scored},
-        methods={method: RowInfo(method, "method")},
+        methods={method: RowInfo(generated, "method")},
         conditions={CONDITION: ASKED},
         seeds=(0,),
         clips={pair.name: _facts(pair, r) for pair, r in zip(paired.pairs, results, strict=True)},
         cells=(CellInfo(method, FULL, 0, "done"),),
-        notes=(*paired.notes, *_people(results), *_left_out(settings, results), *sets.notes),
+        notes=(
+            *paired.notes,
+            *shared_notes(
+                (r.name, f"the reference's sound: {note}") for r in results for note in r.sound_notes
+            ),
+            *_people(results),
+            *_left_out(settings, results),
+            *sets.notes,
+        ),
         floors=sets.floors,
-        provenance=_provenance(settings, identity),
+        provenance={"reference name": reference, **_provenance(settings, identity)},
     )
+
+
+def _shown_name(folder: Path) -> str:
+    """Return a folder's own name, or its whole path where it has none, as text that can be written."""
+    path = folder.resolve()
+    return printable(path.name or str(path))
 
 
 def _facts(pair: Pair, result: ClipResult) -> dict[str, Any]:
@@ -284,17 +301,17 @@ def _provenance(settings: Settings, identity: str) -> dict[str, Any]:
     rules = asdict(replace(settings.rules, inception_weights=None, sync_judge=None))
     weights, judge = settings.rules.inception_weights, settings.rules.sync_judge
     return {
-        "generated": str(settings.generated),
-        "reference": str(settings.reference),
+        "generated": printable(str(settings.generated)),
+        "reference": printable(str(settings.reference)),
         "landmarks": identity,
         "crop": rules["crop"],
         "face": rules["face"],
         "extractors": list(rules["extractors"]),
         "feature_every": rules["every"],
-        "inception_weights": weights.name if weights else None,
+        "inception_weights": printable(weights.name) if weights else None,
         "sync_judge": hashlib.sha256(judge.read_bytes()).hexdigest()[:16] if judge else None,
         "resamples": settings.resamples,
-        "speakers": settings.speakers,
+        "speakers": printable(settings.speakers) if settings.speakers else None,
         "allowed": asdict(settings.allow),
         "versions": {
             name: importlib.metadata.version(name) for name in ("evp-bench", "av", "numpy", "opencv-python")

@@ -7,7 +7,7 @@ anything is scored, and told together. Nothing is cut, resampled or resized unle
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -262,15 +262,25 @@ def _adjusted(pairs: Sequence[Pair]) -> list[str]:
 
 def _media_notes(pairs: Sequence[Pair]) -> list[str]:
     """What the files' own notes say, each with the clips that have it."""
-    clips: dict[str, list[str]] = {}
-    for pair in pairs:
-        for side in (pair.generated, pair.reference):
-            # Resampled clips are listed together.
-            for note in () if side.outline.resampled else side.outline.notes:
-                names = clips.setdefault(note, [])
-                if pair.name not in names:
-                    names.append(pair.name)
-    return [f"In {len(names)} clips: {note} ({_listed(names)})." for note, names in clips.items()]
+    return shared_notes(
+        (pair.name, note)
+        for pair in pairs
+        for side in (pair.generated, pair.reference)
+        # Resampled clips are listed together.
+        for note in (() if side.outline.resampled else side.outline.notes)
+    )
+
+
+def shared_notes(notes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return a sentence for each note, which names the clips that have it.
+
+    Args:
+        notes: clip and note.
+    """
+    clips: dict[str, dict[str, None]] = {}
+    for name, note in notes:
+        clips.setdefault(note, {})[name] = None
+    return [f"In {len(names)} clips: {note} ({_listed(list(names))})." for note, names in clips.items()]
 
 
 def _size(side: Side) -> tuple[int, int]:

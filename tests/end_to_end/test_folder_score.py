@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import pytest
 from benchmark.metrics.registry import METRICS
 from benchmark.records import read_manifest, read_records
 from benchmark.score.__main__ import main
+from models.errors import printable
 from tests.conftest import ROOT
 
 _path = ROOT / "tests/unit/benchmark/score/videos.py"
@@ -220,3 +223,28 @@ def test_options_that_cannot_be_used_are_named(score, arguments, words: str) -> 
     code, said = score("generated", "reference", *arguments)
     assert code == 2
     assert words in said
+
+
+@pytest.mark.parametrize(
+    ("generated", "reference"),
+    [("(1) gen#3~ <b>'24 & x|y*_", "v1."), (".gen" + "x" * 200, os.fsdecode(b"g\xff"))],
+)
+def test_folders_may_have_any_name(
+    score, folders: Path, tmp_path: Path, capsys, generated: str, reference: str
+) -> None:
+    for side, name in (("generated", generated), ("reference", reference)):
+        shutil.copytree(folders / side, tmp_path / name)
+    videos.write(tmp_path / generated / "0.mp4", videos.pictures(FRAMES + 1))
+    code, said = score(
+        *(str(tmp_path / generated), str(tmp_path / reference), "--no-landmarks", "--trim", "1"),
+        *("--extractors", "--workers", "1", "--out", str(tmp_path / "out")),
+    )
+    assert code == 0, said
+    # What an option allowed is said on the screen, too.
+    assert "The longer video was cut at its end in 1 clips: 0." in said
+    manifest = read_manifest(tmp_path / "out" / "manifest.json")
+    (row,) = manifest.methods.values()
+    assert row.label == generated
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"{generated} against {printable(reference)}" in html.unescape(page)
+    assert "<b>" not in page

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -169,9 +170,12 @@ def test_the_sync_judge_hears_the_references_sound(tmp_path: Path, monkeypatch: 
     media.write_video(pair.reference.video, pictures=videos.pictures(FRAMES, width=80))
     judge = Listener()
     monkeypatch.setattr("benchmark.score.clip._judges", lambda path: Judges(sync=judge))  # pyright: ignore
-    scores = score_pair(pair, Rules(sync_judge=tmp_path / "sync.safetensors"), tmp_path).scores
-    assert scores["sync/confidence"].value == pytest.approx(0.5)
     sound = shared_decoder().sound(pair.reference.video)
+    odd = replace(sound, notes=("a hole",))
+    monkeypatch.setattr(Decoder, "sound", lambda self, path: odd)
+    result = score_pair(pair, Rules(sync_judge=tmp_path / "sync.safetensors"), tmp_path)
+    assert result.scores["sync/confidence"].value == pytest.approx(0.5)
+    assert result.sound_notes == ("a hole",)
     assert len(judge.heard) == FRAMES * 640
     np.testing.assert_array_equal(judge.heard[:3000], sound.waveform[:3000])
 
