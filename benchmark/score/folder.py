@@ -206,6 +206,11 @@ def _people(results: Sequence[ClipResult]) -> Iterator[str]:
         yield f"Several people are in the picture (--face chooses another one): {clips}"
 
 
+def _sounds(results: Sequence[ClipResult]) -> list[str]:
+    """Say what is wrong with the sounds that were heard."""
+    return shared_notes((r.name, f"the reference's sound: {note}") for r in results for note in r.sound_notes)
+
+
 def _left_out(settings: Settings, results: Sequence[ClipResult]) -> Iterator[str]:
     """Clip protocols that do not apply, in sentences."""
     scored = set(results[0].scores).union(*(result.scores for result in results))
@@ -268,9 +273,7 @@ def _manifest(
         cells=(CellInfo(method, FULL, 0, "done"),),
         notes=(
             *paired.notes,
-            *shared_notes(
-                (r.name, f"the reference's sound: {note}") for r in results for note in r.sound_notes
-            ),
+            *_sounds(results),
             *_people(results),
             *_left_out(settings, results),
             *sets.notes,

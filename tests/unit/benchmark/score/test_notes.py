@@ -24,12 +24,10 @@ class Follower:
 
 
 def test_notes_of_sounds_are_said_and_written() -> None:
-    side = Side(Path("a.mp4"), Outline(frames=2, height=8, width=8, start=0.0, rate=25.0))
+    side = Side(Path("a.mp4"), Outline(frames=2, height=8, width=8, start=0.0, rate=25.0, source_frames=2))
     pairs = [Pair(name, side, side) for name in "ab"]
-    results = [
-        ClipResult(p.name, {}, {}, 0, ("generated a: two people.",) * (p.name == "a"), ("a hole",))
-        for p in pairs
-    ]
+    people = {"a": ("generated a: two people.",), "b": ()}
+    results = [ClipResult(pair.name, {}, {}, 0, people[pair.name], ("a hole",)) for pair in pairs]
     workers = SimpleNamespace(score=lambda given: zip(given, results, strict=True))
     follow = Follower()
     assert folder._score_clips(workers, pairs, follow) == results  # pyright: ignore
