@@ -106,21 +106,22 @@ def locked(
     say: Callable[[str], None],
     wait: Callable[[], None] = lambda: None,
     remove: bool = False,
+    make_folder: bool = False,
 ) -> Iterator[None]:
     """Hold a lock.
 
     Args:
-        path: the lock file; its folder must exist.
+        path: the lock file; its folder must exist, unless `make_folder`.
         what: what is waited for, as the message names it.
         say: is told who holds the lock: within a second, once a minute, and when the holder changes.
         wait: called ten times a second while another process holds the lock; may raise to give up.
-        remove: delete the file at the end.
+        remove: delete the file at the end, and its folder if it was made here and is empty.
 
     Raises:
         OSError: the file cannot be opened. On a file system that is mounted read-only nothing is locked:
             nobody can change anything there.
     """
-    descriptor = _acquire(path, what, say, wait)
+    descriptor, made = _acquire(path, what, say, wait, make_folder)
     if descriptor is None:
         yield
         return
@@ -137,24 +138,37 @@ def locked(
         with suppress(OSError):
             os.utime(descriptor, ns=(before.st_atime_ns, before.st_mtime_ns))
         os.close(descriptor)
+        if remove and made:
+            with suppress(OSError):
+                path.parent.rmdir()
 
 
 def folder_lock(folder: Path, what: str, *, say: Callable[[str], None], remove: bool = False):
     """Hold a folder, which is made if it is missing, as `locked`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return locked(folder / LOCK, what, say=say, remove=remove)
+    return locked(folder / LOCK, what, say=say, remove=remove, make_folder=True)
 
 
 def say_on_stderr(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _acquire(path: Path, what: str, say: Callable[[str], None], wait: Callable[[], None]) -> int | None:
+def _acquire(
+    path: Path, what: str, say: Callable[[str], None], wait: Callable[[], None], make_folder: bool
+) -> tuple[int | None, bool]:
+    """Return the locked file, if the file system takes one, and whether its folder was made."""
     announcement = _Announcement(path, what, say)
+    made = False
     while True:
-        descriptor = _open(path)
+        # Not once before the loop: a holder that gives up may remove the folder that it has made.
+        made = (make_folder and _make(path.parent)) or made
+        try:
+            descriptor = _open(path)
+        except FileNotFoundError:
+            if not make_folder:
+                raise
+            continue
         if descriptor is None:
-            return None
+            return None, made
         try:
             while not _take(descriptor):
                 wait()
@@ -166,10 +180,20 @@ def _acquire(path: Path, what: str, say: Callable[[str], None], wait: Callable[[
         # The file may have been deleted meanwhile: a lock on it would exclude nobody.
         try:
             if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
+                return descriptor, made
         except FileNotFoundError:
             pass
         os.close(descriptor)
+
+
+def _make(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        # Raises where something else is in the place.
+        folder.mkdir(exist_ok=True)
+        return False
+    return True
 
 
 def _open(path: Path) -> int | None:

@@ -7,7 +7,6 @@ import hashlib
 import importlib.metadata
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -91,7 +90,7 @@ def score_folders(settings: Settings, follow: Follower) -> Path:
     identity = _detector_identity(settings)
     if settings.rules.landmarks and settings.landmarks is None:
         check_output_folder(settings.cache, "--cache")
-    with _held(settings, follow):
+    with folder_lock(settings.out, f"the scores in {settings.out}", say=follow.say, remove=True):
         # Another process may have filled it while this one waited.
         _check_out(settings)
         return _score(settings, identity, follow)
@@ -336,19 +335,3 @@ def _csv(pairs: Sequence[Pair], results: Sequence[ClipResult]) -> str:
             line += ["" if score.value is None else repr(float(score.value)), repr(float(score.coverage))]
         writer.writerow(line)
     return stream.getvalue()
-
-
-@contextmanager
-def _held(settings: Settings, follow: Follower) -> Iterator[None]:
-    """Hold the output folder; a new one vanishes again if nothing is written."""
-    out = settings.out
-    made = not out.exists()
-    with storage_faults(f"beginning work in {out}"):
-        lock = folder_lock(out, f"the scores in {out}", say=follow.say, remove=True)
-    try:
-        with lock:
-            yield
-    finally:
-        if made:
-            with suppress(OSError):
-                out.rmdir()

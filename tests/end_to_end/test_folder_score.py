@@ -19,6 +19,7 @@ from benchmark.metrics.registry import METRICS
 from benchmark.records import read_manifest, read_records
 from benchmark.score.__main__ import main
 from models.errors import printable
+from models.locks import folder_lock
 from tests.conftest import ROOT
 
 _path = ROOT / "tests/unit/benchmark/score/videos.py"
@@ -248,3 +249,37 @@ def test_folders_may_have_any_name(
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"{generated} against {printable(reference)}" in html.unescape(page)
     assert "<b>" not in page
+
+
+def test_a_second_command_goes_on_where_the_first_was_refused(folders: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    good, bad = tmp_path / "good", tmp_path / "bad"
+    shutil.copytree(folders / "generated", good)
+    shutil.copytree(folders / "generated", bad)
+    data = (bad / "2.mp4").read_bytes()
+    (bad / "2.mp4").write_bytes(data[: len(data) // 2])
+    with folder_lock(out, "it", say=lambda message: None, remove=True):
+        command = [
+            sys.executable,
+            "-m",
+            "benchmark.score",
+            "--no-landmarks",
+            "--extractors",
+            "--workers",
+            "1",
+        ]
+        running = [
+            subprocess.Popen(
+                [*command, str(side), "reference", "--out", str(out), "--extractors"],
+                cwd=folders,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for side in (bad, good)
+        ]
+        streams = [process.stderr for process in running]
+        assert all(stream and "waiting for the scores" in stream.readline() for stream in streams)
+    said = [process.communicate(timeout=300)[1] for process in running]
+    assert [process.returncode for process in running] == [2, 0], said
+    assert {path.name for path in out.iterdir()} == FILES

@@ -138,3 +138,36 @@ def test_passwords_are_not_written_down(monkeypatch):
     assert command_line() == "sweeps/run.py study=x storage=postgresql://***@host/db a?b"
     monkeypatch.setattr("sys.argv", ["x" * 900])
     assert len(command_line()) == 200
+
+
+def give_up(folder: Path, begun, seconds: float) -> None:
+    with folder_lock(folder, "it", say=lambda message: None, remove=True):
+        begun.set()
+        time.sleep(seconds)
+
+
+def test_who_waits_for_a_folder_that_vanishes_makes_it_again(tmp_path):
+    context = multiprocessing.get_context("fork")
+    folder, begun = tmp_path / "out", context.Event()
+    first = context.Process(target=give_up, args=(folder, begun, 1.0))
+    first.start()
+    assert begun.wait(PATIENCE)
+    said: list[str] = []
+    with folder_lock(folder, "it", say=said.append, remove=True):
+        assert folder.is_dir()
+        assert said
+    first.join()
+    assert first.exitcode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_was_there_or_is_filled_stays(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name in ("old", "new"):
+        with folder_lock(tmp_path / name, "it", say=lambda message: None, remove=True):
+            if name == "new":
+                (tmp_path / name / "a").write_text("")
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["a", "new", "old"]
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FileExistsError), folder_lock(tmp_path / "file", "it", say=lambda message: None):
+        pass
