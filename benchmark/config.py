@@ -325,7 +325,7 @@ def _is_place(key: str) -> bool:
 def _follows_a_key(cfg: DictConfig, key: str) -> bool:
     parent, _, name = key.rpartition(".")
     node = (OmegaConf.select(cfg, parent) if parent else cfg)._get_node(name)
-    return re.fullmatch(r"\$\{[\w.]+\}", str(node._value())) is not None
+    return node is not None and re.fullmatch(r"\$\{[\w.]+\}", str(node._value())) is not None
 
 
 def _value_read(text: str) -> Any:

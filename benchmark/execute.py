@@ -12,6 +12,7 @@ from benchmark.errors import ConfigError
 from benchmark.plan import Job, Plan
 from benchmark.progress import Display, Estimates
 from benchmark.records import write_text
+from benchmark.signals import check, deferred
 from benchmark.study import StudyConfig
 from benchmark.tracking import CONNECT, OFFLINE, ONLINE
 from benchmark.training.stage_cache import past_seconds
@@ -124,10 +125,12 @@ def do_jobs(settings: Settings, plan: Plan, jobs: Sequence[Job], mirrors: Mappin
     known = {**plan.jobs, **{job.key: job for job in mirrors.values()}}
     queue = Queue(known, {job.key: job for job in sorted(every, key=lambda j: -ways[j.key])})
     with (
+        deferred(),
         Display(every, settings.workers, estimates) as display,
         Pool(settings.workers, worker_setup(settings, plan)) as pool,
     ):
         while queue.waiting or pool.running:
+            check()
             _submit(pool, queue, display)
             for event in pool.events(timeout=0.5):
                 _take(event, settings, queue, outcome, display)

@@ -49,7 +49,6 @@ def main(arguments: Sequence[str] | None = None, search_path: Sequence[str] = ()
     if any(a in ("-h", "--help", "help") for a in arguments):
         print(usage(search_path))
         return 0
-    # Imported here, because an exception from a signal may get lost in an import: see `run_and_exit`.
     import benchmark.execute
     import benchmark.results  # noqa: F401
     from benchmark.config import load

@@ -15,7 +15,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -143,9 +143,16 @@ def locked(
                 path.parent.rmdir()
 
 
-def folder_lock(folder: Path, what: str, *, say: Callable[[str], None], remove: bool = False):
+def folder_lock(
+    folder: Path,
+    what: str,
+    *,
+    say: Callable[[str], None],
+    wait: Callable[[], None] = lambda: None,
+    remove: bool = False,
+) -> AbstractContextManager[None]:
     """Hold a folder, which is made if it is missing, as `locked`."""
-    return locked(folder / LOCK, what, say=say, remove=remove, make_folder=True)
+    return locked(folder / LOCK, what, say=say, wait=wait, remove=remove, make_folder=True)
 
 
 def say_on_stderr(message: str) -> None:

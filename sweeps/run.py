@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import ConfigError, Interrupted, one_line
-from benchmark.signals import run_and_exit, run_interruptible
+from benchmark.signals import deferred, run_and_exit, run_interruptible
 from benchmark.workers import one_thread
 from models.arguments import shown
 from models.errors import FAILED, StorageError, storage_faults
@@ -204,11 +204,12 @@ def _batch(request: Request, objective: Objective, sweep: Sweep, done: int) -> l
     trials = [sweep.ask(done + number) for number in range(count)]
     told = 0
     try:
-        results = objective.measure([trial.params for trial in trials], request.workers)
-        for trial, result in zip(trials, results, strict=True):
-            sweep.tell(trial, result.value, result.stage, result.reason)
-            told += 1
-            _print_trial(request, objective, trial, result)
+        with deferred():
+            results = objective.measure([trial.params for trial in trials], request.workers)
+            for trial, result in zip(trials, results, strict=True):
+                sweep.tell(trial, result.value, result.stage, result.reason)
+                told += 1
+                _print_trial(request, objective, trial, result)
     except (Interrupted, StorageError) as error:
         for trial in trials[told:]:
             sweep.give_back(trial, str(error))

@@ -36,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if any(a in ("-h", "--help", "help") for a in arguments):
         print(USAGE_TEXT)
         return 0
-    # Imported here, because an exception from a signal may get lost in an import: see `run_and_exit`.
     import benchmark.execute  # noqa: F401
     import reports.observability  # noqa: F401
     from benchmark.signals import run_interruptible

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.signals import check
 from benchmark.workers import one_thread
 from models.command import Parser
 
@@ -226,6 +227,7 @@ class Display:
         self._console.print(message, markup=False)
 
     def __call__(self, phase: str, done: int, total: int) -> None:
+        check()
         if phase not in self._tasks:
             self._tasks[phase] = self._bar.add_task(phase, total=total)
             self._began[phase] = time.monotonic()
@@ -241,7 +243,6 @@ class Display:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Score a folder; the exit code says how it went."""
     one_thread()
-    # Imported here, because an exception from a signal may get lost in an import.
     import benchmark.score.folder  # noqa: F401
     from benchmark.signals import run_interruptible
 
@@ -250,10 +251,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _score(arguments: Sequence[str] | None) -> int:
     from benchmark.score.folder import score_folders
+    from benchmark.signals import deferred
     from models.errors import DONE
 
     settings = settings_of(parser().parse_args(arguments))
-    with Display() as follow:
+    with deferred(), Display() as follow:
         page = score_folders(settings, follow)
     print(page)
     return DONE

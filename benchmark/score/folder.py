@@ -32,6 +32,7 @@ from benchmark.score.clip import ClipResult, Rules
 from benchmark.score.pairing import NAMED, Allowances, FolderError, Pair, Paired, pair_folders, shared_notes
 from benchmark.score.speakers import read_speakers
 from benchmark.score.work import SetScores, Stalls, Workers
+from benchmark.signals import check
 from models.errors import InputError, printable, storage_faults
 from models.files import FRESH, check_output_folder, filled_folder
 from models.locks import LOCK, folder_lock
@@ -90,7 +91,7 @@ def score_folders(settings: Settings, follow: Follower) -> Path:
     identity = _detector_identity(settings)
     if settings.rules.landmarks and settings.landmarks is None:
         check_output_folder(settings.cache, "--cache")
-    with folder_lock(settings.out, f"the scores in {settings.out}", say=follow.say, remove=True):
+    with folder_lock(settings.out, f"the scores in {settings.out}", say=follow.say, wait=check, remove=True):
         # Another process may have filled it while this one waited.
         _check_out(settings)
         return _score(settings, identity, follow)

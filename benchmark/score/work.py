@@ -24,6 +24,7 @@ from benchmark.metrics.scorer import score_set, set_protocols
 from benchmark.records import Floor
 from benchmark.score.clip import ClipResult, Rules, prepare, score_pair
 from benchmark.score.pairing import Pair
+from benchmark.signals import check
 from benchmark.stalls import Stack, Watch, answer_with_stack, sentence, state_of
 from benchmark.workers import end_with_parent, one_thread
 from models.errors import InputError, StageError, StorageError, UserError, storage_error, storage_faults
@@ -159,6 +160,7 @@ class Workers:
         while pending:
             done, pending = wait(pending, timeout=1.0, return_when=FIRST_COMPLETED)
             yield from done
+            check()
             self._look()
 
     def _answer(self, future: Future[Answer]) -> Answer:

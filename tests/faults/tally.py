@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-MAX_TEXT = 200
+MAX_TEXT = 600
 MAX_KINDS = 8
 """How many different unexpected outcomes a tally prints."""
 

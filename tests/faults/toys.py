@@ -92,7 +92,8 @@ class Ended:
     def trace(self) -> str:
         """The last traceback of the error output, on one line; empty without one."""
         _, mark, trace = self.stderr.rpartition("Traceback (most recent call last):")
-        return " | ".join(line.strip() for line in trace.splitlines() if line.strip()) if mark else ""
+        lines = [line.strip() for line in trace.splitlines() if line.strip()]
+        return " | ".join(lines[-6:]) if mark else ""
 
 
 @dataclass

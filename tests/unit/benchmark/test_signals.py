@@ -38,6 +38,46 @@ def test_before_and_after_the_work(body: str, code: int, message: str) -> None:
     assert (done.returncode, done.stderr.strip()) == (code, message)
 
 
+WORK = """
+import os, signal, sys
+from benchmark.signals import check, deferred, run_interruptible
+
+def library():
+    # As libraries do: errors are taken for the caller's, and tidying up goes wrong in the middle.
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except BaseException:
+        raise ValueError("not yours")
+
+def work():
+    print("begun")
+    try:
+        {body}
+    finally:
+        print("tidied up")
+    return 0
+
+sys.exit(run_interruptible(work))
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "tidy"),
+    [
+        ("library()", False),
+        ("with deferred(): library(); check(); print('never')", True),
+        ("with deferred(): library()", True),
+        ("\n        with deferred():\n            with deferred(): pass\n            library()", True),
+    ],
+)
+def test_a_signal_raises_nothing_but_where_work_can_stop(body: str, tidy: bool) -> None:
+    line = [sys.executable, "-c", WORK.replace("{body}", body)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60)
+    assert done.stderr == "stopped by SIGTERM; the same command goes on from here\n"
+    assert done.stdout == ("begun\ntidied up\n" if tidy else "begun\n")
+    assert done.returncode == 143
+
+
 @pytest.mark.parametrize("module", ["benchmark.run", "sweeps.run"])
 def test_the_commands_take_signals_before_they_import_anything_slow(module: str) -> None:
     code = f"import sys, {module}; assert not {{'torch', 'numpy', 'hydra'}} & set(sys.modules)"
