@@ -92,7 +92,7 @@ def worker_setup(settings: Settings, plan: Plan) -> WorkerSetup:
     return WorkerSetup(
         numerics=plan.numerics,
         # Of a plan's own study, what was left out; the rest may be that of another corpus.
-        study=replace(StudyConfig.of(settings), left_out=study.left_out, notes=study.notes),
+        study=replace(StudyConfig.of(settings).without(study.unusable), notes=study.notes),
         stages=settings.out / "stages",
         checkpoint_seconds=settings.checkpoint_seconds,
         tracking=settings.tracking,

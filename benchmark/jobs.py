@@ -24,7 +24,7 @@ from benchmark.errors import Interrupted, UnusableInput
 from benchmark.observations import OBSERVATIONS, write_observations
 from benchmark.plan import Job
 from benchmark.records import write_text
-from benchmark.study import Study, stage_data
+from benchmark.study import DATA, Study, stage_data
 from benchmark.training.stage_cache import StageFolder
 from models.artefacts import save_arrays
 from models.errors import InputError, StageError, storage_error
@@ -201,17 +201,17 @@ def _prepare(job: Job, around: Surroundings) -> None:
         CorpusError: unless the job is to collect them: naming the clips that cannot be used, and why the
             first of them cannot.
     """
-    study = around.study
-    wanted = {clip.id: clip for clip in study.clips}
+    study, key = around.study, job.payload.get("corpus", DATA)
+    wanted = {clip.id: clip for clip in study.clips_of(key)}
     refused: dict[str, InputError] = {}
     for number, identity in enumerate(job.payload["clips"], start=1):
         clip = wanted[identity]
         try:
-            study.prepare(clip)
+            study.prepare(clip, key)
         except InputError as error:
             refused[identity] = error
-            if isinstance(error, UnusableRecording) and study.recordings is not None:
-                study.recordings.remember_refusal(error)
+            if isinstance(error, UnusableRecording) and key in study.recorded:
+                study.recorded[key].remember_refusal(error)
                 if job.payload.get("collect"):
                     del refused[identity]
         around.progress(number, len(job.payload["clips"]))

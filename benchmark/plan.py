@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -24,7 +24,7 @@ from benchmark.observability.measure import VERSION as OBSERVE_VERSION
 from benchmark.observability.measure import observed_study
 from benchmark.probing import VERSION as PROBE_VERSION
 from benchmark.records import FULL
-from benchmark.study import READS, Study, stage_data
+from benchmark.study import DATA, PRETRAINING, READS, Study, stage_data
 from benchmark.training.stage_cache import StageFolder, contents_digest, digest_of, stage_id
 from models.errors import StageError
 from models.method import READABLE, Method, Stage
@@ -228,6 +228,16 @@ class _Builder:
             self._add(Job(key, "prepare", "prepare", payload={"clips": [c.id for c in chunk]}))
             self._prepared.update({c.id: key for c in chunk})
 
+    @cached_property
+    def _preparing_pretraining(self) -> tuple[str, ...]:
+        """Keys of the jobs that prepare the corpus for pre-training."""
+        clips = sorted(self.study.clips_of(PRETRAINING), key=lambda clip: (clip.sentence, clip.id))
+        payloads = [{"clips": [clip.id for clip in chunk], "corpus": PRETRAINING} for chunk in _chunks(clips)]
+        jobs = [
+            Job(f"prepare-pretraining-{n}", "prepare", "prepare", payload=p) for n, p in enumerate(payloads)
+        ]
+        return tuple(self._add(job).key for job in jobs)
+
     def _preparing(self, clips: Iterable[Clip]) -> tuple[str, ...]:
         return tuple(sorted({self._prepared[c.id] for c in clips}))
 
@@ -292,7 +302,7 @@ class _Builder:
                 upstream={key: jobs[key] for key in stage.upstream},
                 data=stage_data(stage, self._training_identity, self._contents),
                 seed=stage_seed(stage, seed),
-                prepared=prepared,
+                prepared=(*prepared, *(self._preparing_pretraining if "pretraining" in stage.reads else ())),
                 payload={"config": tree, "stage": name},
             )
         return jobs
@@ -475,6 +485,11 @@ def stage_seed(stage: Stage, seed: int) -> int | None:
     if stage.own_seed is not None:
         return stage.own_seed
     return seed if stage.seeded else None
+
+
+def corpus_of(job: Job) -> str:
+    """Return the key of the corpus whose clips a job prepares."""
+    return job.payload.get("corpus", DATA)
 
 
 def _chunks(clips: Sequence[Clip]) -> list[list[Clip]]:

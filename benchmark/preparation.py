@@ -9,6 +9,8 @@ With `skip` the corpus is split as if the recordings were not there. What prepar
 split, whose clips are prepared in turn, until all can be used. Every round looks at the clips of its own
 split alone, whatever else is prepared already: so the outcome is a function of the files, and a run that is
 resumed, or that comes after another suite, ends with the same split.
+
+The corpus that content encoders are pre-trained on is treated alike, by `pretraining.corpus.unusable`.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ from benchmark.config import Settings
 from benchmark.data.corpus import CorpusError
 from benchmark.data.recordings import Recordings
 from benchmark.execute import do_jobs
-from benchmark.plan import Job, Plan, needed_jobs
-from benchmark.study import Study, StudyConfig
+from benchmark.plan import Job, Plan, corpus_of, needed_jobs
+from benchmark.study import DATA, Study, StudyConfig
 from models.errors import storage_faults
 from models.types import Clip
 
@@ -32,16 +34,23 @@ SAY_SECONDS = 5.0
 
 
 class UnusableRecordings(CorpusError):
-    """Recordings that cannot be used, where `data.unusable=refuse`: each is named in `problems`."""
+    """Recordings that cannot be used, where `unusable=refuse`: each is named in `problems`.
 
-    def __init__(self, corpus: Recordings, reasons: Mapping[str, str]) -> None:
-        plural = len(reasons) > 1
-        super().__init__(
-            f"{corpus.name}: {len(reasons)} recording{'s' if plural else ''} cannot be used (named below): "
-            f"mend or remove {'them' if plural else 'it'}, or leave {'them' if plural else 'it'} out by "
-            "data.unusable=skip",
-            problems=[f"cannot be used: {name}: {reason}" for name, reason in reasons.items()],
-        )
+    Args:
+        reasons: by recording, by the key of their corpus.
+    """
+
+    def __init__(self, corpora: Mapping[str, Recordings], reasons: Mapping[str, Mapping[str, str]]) -> None:
+        messages: list[str] = []
+        problems: list[str] = []
+        for key, part in reasons.items():
+            plural, them = ("s", "them") if len(part) > 1 else ("", "it")
+            messages.append(
+                f"{corpora[key].name}: {len(part)} recording{plural} cannot be used (named below): mend or "
+                f"remove {them}, or leave {them} out by {key}.unusable=skip"
+            )
+            problems += [f"cannot be used: {name}: {reason}" for name, reason in part.items()]
+        super().__init__("; ".join(messages), problems=problems)
 
 
 def settled_plan(settings: Settings, study: Study, make: Callable[[Study], Plan]) -> Plan:
@@ -52,69 +61,83 @@ def settled_plan(settings: Settings, study: Study, make: Callable[[Study], Plan]
         make: plans a study.
 
     Raises:
-        UnusableRecordings: some cannot be used, and `data.unusable=refuse`.
+        UnusableRecordings: some cannot be used, and `unusable=refuse`.
         CorpusError: without them, nothing that can be split is left.
     """
     while True:
         plan = make(study)
-        new = {} if study.recordings is None else _prepared(settings, plan)
-        if not new:
+        reasons = _prepared(settings, plan)
+        if not any(reasons.values()):
             return plan
-        study = _without(study, new)
+        study = _without(study, reasons)
 
 
 def inspected_study(settings: Settings) -> Study:
     """Return the study of settings without the recordings that are seen to be unusable before any work.
 
     Raises:
-        UnusableRecordings: there are some, and `data.unusable=refuse`.
+        UnusableRecordings: there are some, and `unusable=refuse`.
     """
     study = Study(StudyConfig.of(settings))
-    if study.recordings is None:
-        return study
-    inspection = study.recordings.inspect(_tell(study.recordings))
-    return _without(Study(replace(study.config, notes=inspection.notes)), inspection.unusable)
+    inspections = {key: corpus.inspect(_tell(corpus)) for key, corpus in study.recorded.items()}
+    notes = tuple(note for inspection in inspections.values() for note in inspection.notes)
+    reasons = {key: inspection.unusable for key, inspection in inspections.items()}
+    return _without(Study(replace(study.config, notes=notes)), reasons)
 
 
-def _without(study: Study, reasons: Mapping[str, str]) -> Study:
-    """Return the study that leaves further recordings out."""
-    assert study.recordings is not None
-    if not reasons:
-        return study
-    if study.recordings.unusable == "refuse":
-        raise UnusableRecordings(study.recordings, reasons)
-    left_out = {**study.config.left_out, **reasons}
-    return Study(replace(study.config, left_out=dict(sorted(left_out.items()))))
+def _without(study: Study, reasons: Mapping[str, Mapping[str, str]]) -> Study:
+    """Return the study that leaves out further recordings, by the key of their corpus."""
+    refused = {k: part for k, part in reasons.items() if part and study.recorded[k].unusable == "refuse"}
+    if refused:
+        raise UnusableRecordings(study.recorded, refused)
+    return Study(study.config.without(reasons)) if any(reasons.values()) else study
 
 
-def _prepared(settings: Settings, plan: Plan) -> dict[str, str]:
+def _prepared(settings: Settings, plan: Plan) -> dict[str, dict[str, str]]:
     """Prepare what unfinished stages read, and return the plan's recordings that cannot be used."""
-    study, recordings = plan.study, plan.study.recordings
-    assert recordings is not None
-    clip_ids = [clip.id for clip in study.clips if recordings.holds_clip(clip.id)]
-    missing = {clip.id for clip in study.clips if not _is_prepared(study, clip)}
-    if settings.dry_run:
-        return recordings.refusals(clip_ids)
-    # Clips are tried again where the machine may have been at fault, and all of them after a refusal.
-    recordings.forget_refusals(clip_ids, lasting=recordings.unusable == "refuse")
-    if known := recordings.refusals(clip_ids):
+    recorded = plan.study.recorded
+    clip_ids = {key: [clip.id for clip in _recorded_clips(plan, key)] for key in recorded}
+
+    def refusals() -> dict[str, dict[str, str]]:
+        return {key: recorded[key].refusals(ids) for key, ids in clip_ids.items()}
+
+    if settings.dry_run or not recorded:
+        return refusals()
+    for key, ids in clip_ids.items():
+        # Clips are tried again where the machine may have been at fault, and all of them after a refusal.
+        recorded[key].forget_refusals(ids, lasting=recorded[key].unusable == "refuse")
+    if any((known := refusals()).values()):
         return known
     jobs = [_collecting(job) for job in needed_jobs(plan, settings.out / "stages") if job.kind == "prepare"]
-    jobs = [job for job in jobs if missing.intersection(job.payload["clips"])]
+    missing = {key: _unprepared_ids(plan, key) for key in recorded}
+    jobs = [job for job in jobs if missing.get(corpus_of(job), set()).intersection(job.payload["clips"])]
     if not jobs:
         return {}
     with storage_faults(f"beginning work in {settings.out}"):
         (settings.out / "stages").mkdir(parents=True, exist_ok=True)
     do_jobs(settings, replace(plan, jobs={job.key: job for job in jobs}), jobs, {})
-    return recordings.refusals(clip_ids)
+    return refusals()
 
 
 def unprepared(plan: Plan) -> int:
     """Count the clips of recordings that nobody has prepared yet: what preparation finds is not known."""
-    study = plan.study
-    if study.recordings is None:
-        return 0
-    return sum(not _is_prepared(study, clip) for clip in study.clips if study.recordings.holds_clip(clip.id))
+    return sum(
+        not _is_prepared(plan.study, clip, key)
+        for key in plan.study.recorded
+        for clip in _recorded_clips(plan, key)
+    )
+
+
+def _recorded_clips(plan: Plan, key: str) -> list[Clip]:
+    """Return the clips of a recorded corpus that the plan reads and that are recordings as they stand."""
+    if key not in {corpus_of(job) for job in plan.jobs.values() if job.kind == "prepare"}:
+        return []
+    holds_clip = plan.study.recorded[key].holds_clip
+    return [clip for clip in plan.study.clips_of(key) if holds_clip(clip.id)]
+
+
+def _unprepared_ids(plan: Plan, key: str) -> set[str]:
+    return {clip.id for clip in plan.study.clips_of(key) if not _is_prepared(plan.study, clip, key)}
 
 
 def _collecting(job: Job) -> Job:
@@ -122,8 +145,10 @@ def _collecting(job: Job) -> Job:
     return replace(job, payload={**job.payload, "collect": True})
 
 
-def _is_prepared(study: Study, clip: Clip) -> bool:
-    names = ["waveform", "landmarks", *(["frames"] if clip.filmed and study.corpus.has_frames else [])]
+def _is_prepared(study: Study, clip: Clip, key: str) -> bool:
+    names = ["waveform"]
+    if key == DATA:
+        names += ["landmarks", *(["frames"] if clip.filmed and study.corpus.has_frames else [])]
     return all((clip.directory / f"{name}.npy").is_file() for name in names)
 
 

@@ -293,6 +293,7 @@ def _floors(settings: Settings, plan: Plan) -> tuple[dict[str, dict[str, Floor]]
 
 def _provenance(settings: Settings, plan: Plan) -> dict[str, Any]:
     study, split = plan.study, plan.study.split
+    unheard = study.config.pretraining_left_out
     return {
         "command": command_of(settings),
         "corpus identity": study.corpus_id,
@@ -306,6 +307,7 @@ def _provenance(settings: Settings, plan: Plan) -> dict[str, Any]:
         },
         "test sentences": sorted({clip.sentence for clip in split.test}),
         **({"left out": dict(study.config.left_out)} if study.config.left_out else {}),
+        **({"left out of pre-training": dict(unheard)} if unheard else {}),
         "numerics": {"digest": plan.numerics.digest, **plan.numerics.facts},
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},

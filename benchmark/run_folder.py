@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmark.config import ConfigError, Settings, in_grammar
 from benchmark.records import MANIFEST, write_text
-from benchmark.study import Study
+from benchmark.study import DATA, Study
 
 CORPUS = "corpus.json"
 """In a run's folder: the data set that its results are of."""
@@ -60,7 +60,7 @@ def _described(settings: Settings, study: Study) -> dict[str, Any]:
     places = {key: settings.data[key] for key in PLACES if settings.data.get(key)}
     if "root" in places:
         places["root"] = str(Path(places["root"]).resolve())
-    recordings = study.recordings
+    recordings = study.recorded.get(DATA)
     content = "" if recordings is None else recordings.content_digest()
     return {"name": study.corpus.name, "places": places, "content": content}
 

@@ -26,6 +26,8 @@ from models.method import Stage
 from models.preprocess.facemesh import FaceMesh
 from models.types import LABELS, Clip
 
+DATA, PRETRAINING = "data", "pretraining.corpus"
+"""Keys of the configuration that hold corpora."""
 MOST_NAMED = 10
 """Recordings that a note names."""
 READS: Mapping[str, tuple[str, ...]] = {
@@ -58,8 +60,22 @@ class StudyConfig:
     probes: Mapping[str, Any] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
     """Reason by recording, for those that cannot be used and are no part of the study."""
+    pretraining_left_out: Mapping[str, str] = field(default_factory=dict)
+    """The same of the corpus that content encoders are pre-trained on."""
     notes: tuple[str, ...] = ()
     """What inspecting the recordings has shown, in sentences."""
+
+    @property
+    def unusable(self) -> dict[str, Mapping[str, str]]:
+        """Reason by recording that is left out, by the key of its corpus."""
+        return {DATA: self.left_out, PRETRAINING: self.pretraining_left_out}
+
+    def without(self, reasons: Mapping[str, Mapping[str, str]]) -> StudyConfig:
+        """Return the configuration that leaves out further recordings, by the key of their corpus."""
+        data, pretraining = (
+            dict(sorted({**known, **reasons.get(key, {})}.items())) for key, known in self.unusable.items()
+        )
+        return replace(self, left_out=data, pretraining_left_out=pretraining)
 
     @classmethod
     def of(cls, settings: Settings) -> StudyConfig:
@@ -84,8 +100,7 @@ class Study:
 
     @cached_property
     def corpus(self) -> Corpus:
-        without = {"left_out": tuple(self.config.left_out)} if self.config.left_out else {}
-        corpus = instantiate(self.config.data, "data", Corpus, **without)
+        corpus = self._corpus(DATA, self.config.data)
         if self.config.face:
             corpus = instantiate(self.config.face, "face", Corpus, corpus=corpus)
         if not corpus.has_landmarks:
@@ -95,11 +110,16 @@ class Study:
             )
         return corpus
 
-    @property
-    def recordings(self) -> Recordings | None:
-        """The recorded corpus that the study is about, under a parametric face or not; None if generated."""
-        corpus = self.corpus.speech if isinstance(self.corpus, Parametric) else self.corpus
-        return corpus if isinstance(corpus, Recordings) else None
+    def _corpus(self, key: str, tree: Mapping[str, Any]) -> Corpus:
+        left_out = self.config.unusable[key]
+        return instantiate(tree, key, Corpus, **({"left_out": tuple(left_out)} if left_out else {}))
+
+    @cached_property
+    def recorded(self) -> dict[str, Recordings]:
+        """The recorded corpora of the study by their keys, under a parametric face or not."""
+        speech = self.corpus.speech if isinstance(self.corpus, Parametric) else self.corpus
+        corpora = {DATA: speech, PRETRAINING: self.pretraining}
+        return {key: corpus for key, corpus in corpora.items() if isinstance(corpus, Recordings)}
 
     @property
     def filmed(self) -> bool:
@@ -120,16 +140,17 @@ class Study:
         return (*self._left_out_notes(), *self.config.notes, *self.corpus.notes)
 
     def _left_out_notes(self) -> list[str]:
-        reasons = self.config.left_out
-        if not reasons:
-            return []
-        one = len(reasons) == 1
-        # All are in the manifest's provenance.
-        listed = few([f"{name} ({reason})" for name, reason in reasons.items()], MOST_NAMED, between="; ")
-        return [
-            f"{len(reasons)} recording{' is' if one else 's are'} left out (data.unusable=skip), as "
-            f"{'it' if one else 'they'} cannot be used: {listed}."
-        ]
+        notes = []
+        for key, reasons in self.config.unusable.items():
+            if reasons:
+                one = len(reasons) == 1
+                # All are in the manifest's provenance.
+                listed = few([f"{name} ({why})" for name, why in reasons.items()], MOST_NAMED, between="; ")
+                notes.append(
+                    f"{len(reasons)} recording{' is' if one else 's are'} left out ({key}.unusable=skip), as "
+                    f"{'it' if one else 'they'} cannot be used: {listed}."
+                )
+        return notes
 
     @cached_property
     def items(self) -> tuple[Item, ...]:
@@ -144,7 +165,7 @@ class Study:
         """The corpus that content encoders are pre-trained on."""
         if self.config.pretraining is None:
             return None
-        return instantiate(self.config.pretraining, "pretraining.corpus", Corpus)
+        return self._corpus(PRETRAINING, self.config.pretraining)
 
     @cached_property
     def clips(self) -> tuple[Clip, ...]:
@@ -160,6 +181,12 @@ class Study:
             return ()
         return probe_clips(self.corpus, self.split, **self.config.probes)
 
+    def clips_of(self, key: str) -> tuple[Clip, ...]:
+        """Return all clips that are prepared of the corpus at a key of the configuration."""
+        if key == DATA:
+            return self.clips
+        return tuple(self.pretraining.clips()) if self.pretraining is not None else ()
+
     def clip_in(self, directory: Path) -> str | None:
         """Return the id of the one of `clips` that is prepared in a folder; None if none of them is."""
         return self._by_directory.get(directory)
@@ -168,12 +195,15 @@ class Study:
     def _by_directory(self) -> dict[Path, str]:
         return {clip.directory: clip.id for clip in self.clips}
 
-    def prepare(self, clip: Clip) -> None:
-        """Make the folder of one of `clips`; a warped truth's after those that it is made of.
+    def prepare(self, clip: Clip, key: str = DATA) -> None:
+        """Make the folder of one of `clips_of(key)`; a warped truth's after those that it is made of.
 
         Raises:
             CorpusError: naming the clip, if its media cannot be used.
         """
+        if key == PRETRAINING:
+            assert self.pretraining is not None
+            return self.pretraining.prepare(clip, frames=False)
         item = self._warped.get(clip.id)
         if item is None:
             return self.corpus.prepare(clip, frames=clip.filmed)

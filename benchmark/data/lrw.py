@@ -11,6 +11,7 @@ trains on it leaves it out and says how many.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError, choose_sentences
 from benchmark.data.discovery import find_files
 from benchmark.data.parametric import synthetic_heads, synthetic_heads_identity
-from benchmark.data.recordings import Recordings, naming
+from benchmark.data.recordings import Recordings, Unusable, check_video, naming
 from models.landmarks.alignment import apply
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector
@@ -57,8 +58,11 @@ class LRW(Recordings):
         detector: FaceDetector,
         words: int | None = None,
         per_word: int | None = None,
+        unusable: Unusable = "refuse",
+        left_out: Sequence[str] = (),
     ) -> None:
         self._root, self._cache, self._detector = Path(root), cache, detector
+        self.unusable = unusable
         top = self._root / "lipread_mp4" if (self._root / "lipread_mp4").is_dir() else self._root
         found = {
             folder.parent.name: [p for p in find_files(folder, (".mp4",)) if _NAME.fullmatch(p.stem)]
@@ -71,7 +75,8 @@ class LRW(Recordings):
                 "pretraining=proxy, which needs no other corpus"
             )
         chosen = sorted(found) if words is None else choose_sentences(found, min(words, len(found)))
-        self._files = {p.stem: p for word in chosen for p in found[word][:per_word]}
+        paths = [path for word in chosen for path in found[word][:per_word]]
+        self._files = {path.stem: path for path in self._split_off(paths, left_out)}
 
     def _settings(self) -> str:
         return f"lrw v{VERSION} {self._detector.identity()} {DECODING}"
@@ -87,18 +92,24 @@ class LRW(Recordings):
         with naming(clip):
             track = shared_decoder().sound(path)
             video, pictures = shared_decoder().video(path)
-            if len(pictures) != FRAMES:
-                raise CorpusError(
-                    f"{path}: {len(pictures)} frames; an LRW clip has {FRAMES}: truncated or damaged"
-                )
+            _check_length(path, len(pictures))
             waveform = fit_sound(track.waveform, track.start - video.start, FRAMES, path)
             landmarks = self._detector.find(pictures, path).landmarks
         if np.isfinite(landmarks).all((1, 2)).any():
             landmarks = apply(portrait_similarity(landmarks), landmarks)
         publish(clip.directory, {"waveform": waveform, "landmarks": landmarks})
 
+    def _check(self, path: Path, *others: Path) -> str:
+        _check_length(path, check_video(path))
+        return ""
+
     def heads(self) -> np.ndarray:
         return synthetic_heads()
 
     def heads_identity(self) -> str:
         return synthetic_heads_identity()
+
+
+def _check_length(path: Path, frames: int) -> None:
+    if frames != FRAMES:
+        raise CorpusError(f"{path}: {frames} frames; an LRW clip has {FRAMES}: truncated or damaged")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
-from benchmark.config import load
+from benchmark.config import Settings, load
 from benchmark.data.corpus import CorpusError
 from benchmark.data.lrw import FRAMES, LRW
 from benchmark.data.synthetic import face, motion
 from benchmark.errors import ConfigError
+from benchmark.execute import worker_setup
 from benchmark.plan import make_plan
+from benchmark.preparation import UnusableRecordings, inspected_study, settled_plan
 from benchmark.study import Study, StudyConfig
 from models.preprocess.faces import Given
 from tests.unit.models.preprocess.media_files import write_video
@@ -114,6 +118,72 @@ def test_a_run_pretrains_on_it_and_depends_on_its_files(root: Path, tmp_path: Pa
     clips = list(study.data.pretraining())
     assert len(clips) == 15
     assert all(clip.num_frames == FRAMES for clip in clips)
+
+
+@pytest.fixture
+def damaged(root: Path, tmp_path: Path) -> Path:
+    """The corpus with a truncated clip, a short one, and one that is damaged where only decoding looks."""
+    top = tmp_path / "lrw"
+    shutil.copytree(root, top)
+    folder = top / "lipread_mp4" / "ABOUT" / "train"
+    path = folder / "ABOUT_00001.mp4"
+    path.write_bytes(path.read_bytes()[:3000])
+    write_video(folder / "ABOUT_00002.mp4", frames=20, size=(96, 96))
+    path = folder / "ABOUT_00003.mp4"
+    with av.open(str(path)) as container:
+        packet = list(container.demux(video=0))[10]
+        place, size = packet.pos, packet.size
+    data = bytearray(path.read_bytes())
+    data[place + 4 : place + size] = bytes(size - 4)
+    path.write_bytes(data)
+    return top
+
+
+SEEN = [f"lipread_mp4/ABOUT/train/ABOUT_0000{number}.mp4" for number in (1, 2)]
+FOUND = "lipread_mp4/ABOUT/train/ABOUT_00003.mp4"
+
+
+def settings_for(root: Path, tmp_path: Path, *arguments: str) -> Settings:
+    given = {"_target_": "models.preprocess.faces.Given"}
+    settings = load(
+        [
+            *("suite=smoke", "methods=[evp]", "ablations=[full]", "pretraining=lrw", "workers=1"),
+            *(f"out={tmp_path}/out", f"cache={tmp_path}/cache", *arguments),
+        ]
+    )
+    return replace(
+        settings, pretraining={**(settings.pretraining or {}), "detector": given, "root": str(root)}
+    )
+
+
+def test_clips_that_cannot_be_used_are_named_before_the_work(damaged: Path, tmp_path: Path) -> None:
+    expected = r"lrw: 2 recordings .* by pretraining\.corpus\.unusable=skip"
+    with pytest.raises(UnusableRecordings, match=expected) as caught:
+        inspected_study(settings_for(damaged, tmp_path, "dry_run=true"))
+    truncated, short = caught.value.problems
+    assert truncated.startswith(f"cannot be used: {SEEN[0]}: ")
+    assert short.startswith(f"cannot be used: {SEEN[1]}: 20 frames; an LRW clip has 29")
+
+
+def test_clips_that_are_skipped_are_stated_and_part_of_the_identity(
+    root: Path, damaged: Path, tmp_path: Path
+) -> None:
+    settings = settings_for(damaged, tmp_path, "pretraining.corpus.unusable=skip")
+    study = inspected_study(settings)
+    assert list(study.config.pretraining_left_out) == SEEN
+    seen = study.pretraining_id
+    plan = settled_plan(settings, study, lambda study: make_plan(settings, study))
+    assert list(plan.study.config.pretraining_left_out) == [*SEEN, FOUND]
+    (note,) = [note for note in plan.study.data_notes if "pretraining.corpus.unusable=skip" in note]
+    assert note.startswith("3 recordings are left out")
+    assert len(list(plan.study.data.pretraining())) == 12
+    whole = Study(StudyConfig.of(settings_for(root, tmp_path)))
+    assert len({plan.study.pretraining_id, seen, whole.pretraining_id}) == 3
+    # Workers and later plans leave out the same.
+    config = worker_setup(settings, plan).study
+    assert config.pretraining_left_out == plan.study.config.pretraining_left_out
+    again = settled_plan(settings, inspected_study(settings), lambda study: make_plan(settings, study))
+    assert again.study.pretraining_id == plan.study.pretraining_id
 
 
 def test_a_run_without_it_says_what_to_do(tmp_path: Path) -> None:
