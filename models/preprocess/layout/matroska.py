@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from models.preprocess.layout.reading import Layout, LayoutError, Parts
+from models.preprocess.layout.reading import CROPPED, Layout, LayoutError, Parts
 
 OPEN_END = "it does not say how long it is, as when streamed: a cut at its end cannot be noticed"
 HEADER, SEGMENT, CLUSTER, CRC, VOID = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xBF, 0xEC
@@ -16,6 +16,8 @@ INFO, DURATION, SCALE = 0x1549A966, 0x4489, 0x2AD7B1
 BLOCK_GROUP, BLOCK, SIMPLE_BLOCK = 0xA0, 0xA1, 0xA3
 LEVEL_1 = (0x114D9B74, INFO, 0x1654AE6B, CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043A770, 0x1254C367, VOID, CRC)
 """SeekHead, Info, Tracks, Cluster, Cues, Attachments, Chapters, Tags, Void, CRC-32."""
+SETTINGS, CROPS = 0xE0, (0x54AA, 0x54BB, 0x54CC, 0x54DD)
+"""Of a picture track: its settings, and in them the pixels to cut off at each border."""
 TRACKS, ENTRY, NUMBER, TYPE, VIDEO = 0x1654AE6B, 0xAE, 0xD7, 0x83, 1
 IN_CLUSTER = (0xE7, 0xA7, 0xAB, BLOCK_GROUP, SIMPLE_BLOCK, 0x5854, VOID, CRC)
 """Timestamp, Position, PrevSize, BlockGroup, SimpleBlock, SilentTracks, Void, CRC-32."""
@@ -38,6 +40,8 @@ class Contents:
     """Seconds; 0 where nothing is said."""
     video: list[int] = field(default_factory=list)
     """Numbers of the picture tracks."""
+    cropped: bool = False
+    """Whether players cut borders off a picture track."""
 
 
 def check_matroska(parts: Parts) -> Layout:
@@ -53,6 +57,8 @@ def check_matroska(parts: Parts) -> Layout:
     contents = Contents()
     _walk_segment(parts, segment, contents)
     layout = Layout(notes=[] if contents.duration else [OPEN_END])
+    if contents.cropped:
+        layout.notes.append(CROPPED)
     if contents.duration:
         layout.ends.append(contents.duration)
     layout.pictures = [contents.blocks[number] for number in contents.video]
@@ -100,6 +106,7 @@ def _walk_segment(parts: Parts, segment: Element, contents: Contents) -> None:
             contents.duration = _duration(parts, element)
         elif element.name == TRACKS:
             contents.video = list(_video_tracks(parts, element))
+            contents.cropped = _is_cropped(parts, element)
         place = element.end
 
 
@@ -163,3 +170,14 @@ def _video_tracks(parts: Parts, tracks: Element) -> Iterator[int]:
             }
             if values.get(TYPE) == VIDEO:
                 yield values.get(NUMBER, 0)
+
+
+def _is_cropped(parts: Parts, tracks: Element) -> bool:
+    return any(
+        value.name in CROPS and any(parts.at(value.start, (value.end or value.start) - value.start))
+        for entry in _children(parts, tracks)
+        if entry.name == ENTRY
+        for settings in _children(parts, entry)
+        if settings.name == SETTINGS
+        for value in _children(parts, settings)
+    )

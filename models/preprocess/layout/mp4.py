@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from models.preprocess.layout.reading import Layout, LayoutError, Parts
+from models.preprocess.layout.reading import CROPPED, Layout, LayoutError, Parts
 
 OPEN_END = "a fragmented mp4 without an index does not say how long it is: a cut at its end cannot be noticed"
 HANDLERS = {b"vide": "video", b"soun": "sound"}
@@ -83,6 +83,8 @@ def _check_track(parts: Parts, track: Box, layout: Layout) -> None:
     samples = _sample_count(parts, table) if table else 0
     if kind == "video":
         layout.pictures.append(samples)
+        if table and _is_cropped(parts, table):
+            layout.notes.append(CROPPED)
     if kind is None or header is None or table is None:
         return
     edits = _first(parts, track, b"edts", b"elst")
@@ -100,6 +102,20 @@ def _check_track(parts: Parts, track: Box, layout: Layout) -> None:
     if in_chunks not in (None, samples):
         raise LayoutError(f"damaged: the {kind} track has {samples} samples but {in_chunks} in its chunks")
     _check_duration(parts, header, steps, kind)
+
+
+def _is_cropped(parts: Parts, table: Box) -> bool:
+    """Return whether a clean aperture (clap) is smaller than the pictures of a track."""
+    entries = _first(parts, table, b"stsd")
+    if entries is None:
+        return False
+    data = parts.at(entries.start + 8, entries.end - entries.start - 8)
+    place = data.find(b"clap") + 4
+    if place < 4 or place + 16 > len(data):
+        return False
+    size = struct.unpack_from(">HH", data, 32)
+    width, width_unit, height, height_unit = struct.unpack_from(">4I", data, place)
+    return width < size[0] * width_unit or height < size[1] * height_unit
 
 
 def _check_duration(parts: Parts, header: Box, steps: list[tuple[int, int]], kind: str) -> None:

@@ -6,6 +6,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
+CROPPED = "its container says that players cut the picture's borders off, which is not done"
+
 
 class LayoutError(ValueError):
     """A file that ends early, or whose parts contradict each other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from models.preprocess.media import MediaError
-from tests.unit.models.preprocess.media_files import with_matrix, write_numbered
+from tests.unit.models.preprocess.media_files import HEIGHT, WIDTH, boxes, with_matrix, write_numbered
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +122,32 @@ def write_part(path: Path, start: int, size: tuple[int, int], pixels: str) -> Pa
             container.mux(video.encode(frame))
         container.mux(video.encode())
     return path
+
+
+@pytest.mark.parametrize(("width", "cropped"), [(64, True), (96, False)])
+def test_a_crop_that_mp4_asks_for_is_noted(decoder, tmp_path: Path, width: int, cropped: bool) -> None:
+    path = write_numbered(tmp_path / "a.mp4", count=3)
+    data = bytearray(path.read_bytes())
+    parents = ["moov", "trak", "mdia", "minf", "stbl", "stsd"]
+    entry = next(boxes(bytes(data), parents)) + 16
+    (size,) = struct.unpack_from(">I", data, entry)
+    clean = struct.pack(">I4s8i", 40, b"clap", width, 1, HEIGHT, 1, 0, 1, 0, 1)
+    for place in (entry, *(next(boxes(bytes(data), parents[:depth])) for depth in range(1, 7))):
+        struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] + len(clean))
+    data[entry + size : entry + size] = clean
+    path.write_bytes(data)
+    video, shown = decoder.video(path)
+    assert shown.shape == (3, HEIGHT, WIDTH, 3)
+    assert any("cut the picture's borders off" in note for note in video.notes) == cropped
+
+
+@pytest.mark.parametrize(("pixels", "cropped"), [(16, True), (0, False)])
+def test_a_crop_that_matroska_asks_for_is_noted(decoder, tmp_path: Path, pixels: int, cropped: bool) -> None:
+    path = write_numbered(tmp_path / "a.mkv", count=3, muxing={"write_crc32": "0"})
+    data = path.read_bytes()
+    display_unit, crop_left = b"\x54\xb2\x81\x04", b"\x54\xcc\x81" + bytes([pixels])
+    assert data.count(display_unit) == 1
+    path.write_bytes(data.replace(display_unit, crop_left))
+    video, shown = decoder.video(path)
+    assert shown.shape == (3, HEIGHT, WIDTH, 3)
+    assert any("cut the picture's borders off" in note for note in video.notes) == cropped
