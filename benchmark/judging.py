@@ -186,7 +186,8 @@ def _recovery(study: Study, judge: SyncJudge) -> dict[str, Any]:
                 if shift == 0:
                     offsets.append(made.offset_ms)
                     confidences.append(made.confidence)
-        if errors:
+        # Without a true offset there is no median of them, either.
+        if offsets:
             tables[condition] = {
                 "clips": len(offsets),
                 "offset_ms": float(np.median(offsets)),

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
+from benchmark.described import check_described
 from benchmark.names import LONGEST_TEXT, is_name, is_path_of_names
 from models.errors import UserError, printable
 from models.files import remove_leftovers, replace_text
@@ -31,6 +32,9 @@ REFERENCE = "reference"
 """The method name of what embeddings are compared with: features that nothing has disentangled."""
 
 
+DIRECTIONS = ("lower", "higher")
+KINDS = ("method", "ablation", "floor", "ceiling")
+STATUSES = ("done", "FAILED")
 LARGEST_NUMBER = 1e15
 """No score, count or seed is larger; sums of squares of these are still numbers."""
 LONGEST_LINE = 1_000_000
@@ -390,7 +394,7 @@ def _manifest_of(text: str, path: Path) -> Manifest:
     try:
         _check_manifest(manifest)
     except ValueError as error:
-        raise RecordsError(f"{path} is not a manifest of schema {SCHEMA}: {error}") from error
+        raise RecordsError(f"{path} is not a manifest of schema {SCHEMA}: {_reason(error)}") from error
     return manifest
 
 
@@ -437,7 +441,19 @@ def _check_manifest(manifest: Manifest) -> None:
     for videos in manifest.media.values():
         for place in videos.values():
             _check_place(place)
+    for protocol, known in manifest.protocols.items():
+        _one_of(f"the direction of {protocol}", known.direction, DIRECTIONS)
+    for row, about in manifest.methods.items():
+        _one_of(f"the kind of {row}", about.kind, KINDS)
+    for cell in manifest.cells:
+        _one_of(f"the status of {cell.method}", cell.status, STATUSES)
+    check_described(manifest.clips, manifest.judges, manifest.probes)
     _check_texts(asdict(manifest), "manifest")
+
+
+def _one_of(what: str, text: str, allowed: Sequence[str]) -> None:
+    if text not in allowed:
+        raise ValueError(f"{what} is {text[:100]!r}; expected one of {', '.join(allowed)}")
 
 
 def _names(what: str, names: Iterable[str], *, paths: bool = False) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from benchmark.described import AGREEMENT, LEFT_OUT, SYNC
 from reports.formats import Cell, Row, Table
 from reports.load import Study
 
-AGREEMENT, SYNC, LEFT_OUT = "agreement", "sync", "left out"
 EXPLANATION = (
     "A judge is itself a measurement. The emotion judges are trained on other speakers: the first weighs "
     "summaries of a clip linearly and gives the emotion accuracy, the second is a convolutional network over "

@@ -11,15 +11,13 @@ block is stale. Exit code 2: the input cannot be used.
 from __future__ import annotations
 
 import sys
-import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
 from benchmark.names import slug
-from benchmark.records import MANIFEST, RecordsError, write_text
+from benchmark.records import write_text
 from benchmark.signals import run_and_exit, run_interruptible
 from models.errors import UserError, storage_faults
 from models.files import check_output_file, check_output_folder, filled_folder, write_output
@@ -57,10 +55,9 @@ def build_report(run_directory: Path) -> Path:
     for paths in study.manifest.media.values():
         for path in paths.values():
             media_file(run_directory, path)
-    with _as_described(run_directory):
-        tables = named((*all_tables(study), *judge_tables(study), *probe_tables(study)))
-        drawings = named(all_figures(study))
-        page = render_page(study, tables, drawings)
+    tables = named((*all_tables(study), *judge_tables(study), *probe_tables(study)))
+    drawings = named(all_figures(study))
+    page = render_page(study, tables, drawings)
     observed = observations_of(run_directory)
     with filled_folder(run_directory / "report", last="index.html", prune=True) as fresh:
         for table in tables:
@@ -76,27 +73,6 @@ def build_report(run_directory: Path) -> Path:
         if observed is not None:
             write_observability(observed, fresh, back="index.html#observability")
     return run_directory / "report" / "index.html"
-
-
-@contextmanager
-def _as_described(run_directory: Path) -> Iterator[None]:
-    """Turn what fails for want of a value into a refusal of the manifest.
-
-    Judges, probes and clips are described freely, so that old manifests stay readable; only what is built
-    from them finds out whether all is there.
-
-    Raises:
-        RecordsError: naming what was looked for, and by which line.
-    """
-    try:
-        yield
-    except (LookupError, TypeError, AttributeError, ValueError) as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}, line {frame.lineno}"
-        raise RecordsError(
-            f"{run_directory / MANIFEST} does not describe what the report needs: {type(error).__name__} "
-            f"{error} ({where}); run the suite again"
-        ) from error
 
 
 def named(parts: Sequence[_Part]) -> tuple[_Part, ...]:
