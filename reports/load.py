@@ -7,10 +7,10 @@ here, once, and the tables can trust their input. A FAILED cell is not a hole: i
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from functools import cached_property, wraps
 from pathlib import Path
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pandas as pd
 
@@ -134,7 +134,7 @@ def load_study(directory: Path) -> Study:
             corpus, an unknown row, protocol, condition or test item, a missing seed, a missing score.
     """
     records = read_records(directory / RECORDS)
-    manifest = read_manifest(directory / MANIFEST)
+    manifest = _shown(read_manifest(directory / MANIFEST))
     _check_items(manifest)
     _check_names(records, manifest)
     _check_cells(manifest)
@@ -148,6 +148,24 @@ def load_study(directory: Path) -> Study:
             key = row_key(cell.method, cell.ablation)
             failed[key] = (*failed.get(key, ()), cell)
     return Study(directory, manifest, scores, failed, _probes(directory, manifest, done))
+
+
+def _shown(value: Any) -> Any:
+    """Return a value with escapes for the characters in its texts that have no glyph.
+
+    They come from people's tables, and steer terminals, text direction, CSV readers and font engines.
+    """
+    if isinstance(value, str):
+        return (
+            value if value.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+        )
+    if isinstance(value, Mapping):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return type(value)(_shown(item) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{each.name: _shown(getattr(value, each.name)) for each in fields(value)})
+    return value
 
 
 def _probes(directory: Path, manifest: Manifest, done: Set[tuple[str, str, int]]) -> tuple[ProbeRecord, ...]:

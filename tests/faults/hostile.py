@@ -508,7 +508,7 @@ INJECTIONS = (
     "</title><script>canary()", "<!--", "]]>", "&lt;b&gt;", "javascript:canary()", "{{7*7}}", "{% raw %}",
     "${7*7}", "`canary`", '\'"', "a|b", '\\input{/etc/passwd}', '\\write18{canary}', '\\end{document}',
     '\\def\\x{', "$x^2", "50%", "a_b", "#1", "~x^", "{", "}", "a & b", '\\', "=1+1", "+1",
-    "-1+cmd|'/C calc'!A0", "@SUM(A1)", '\t=1', '\r=1', 'a\nb', 'a\x00b', '\u202eabc', '\ufeffx',
+    "-1+cmd|'/C calc'!A0", "@SUM(A1)", '\t=1', '\r=1', 'a\nb', 'a\x0bb', '\u202eabc', '\ufeffx',
     "'; DROP TABLE trials;--", "a,b", 'a"b', "[x](javascript:1)", "![x](y)", "# x", "**x**", "|---|",
     '\x1b[31mred', "é" * 100, "x" * 5000, "../../etc/passwd", "a/b", "CON", "%00", "%s%s%n",
     "<a href='http://x'>", "<style>*{}", "<base href=//x>", "<meta http-equiv=refresh>",

@@ -181,6 +181,17 @@ def test_page_escapes_names_and_links_lead_somewhere(evil_run):
     assert not list(evil_run.glob(".report*"))
 
 
+def test_characters_without_a_glyph_are_shown_by_their_codes(tmp_path, fake):
+    manifest = fake.write_run(tmp_path / "quick")
+    for label in ("\ufeffx", "\r=1", "a\u202eb", "\x1b[31m"):
+        methods = {key: dataclasses.replace(row, label=label) for key, row in manifest.methods.items()}
+        write_manifest(tmp_path / "quick" / "manifest.json", dataclasses.replace(manifest, methods=methods))
+        study = load_study(tmp_path / "quick")
+        (shown,) = {row.label for row in study.rows.values()}
+        assert shown == label.encode("unicode_escape").decode()
+        assert "".join(to_csv(main_table(study, "self")).splitlines()).isprintable()
+
+
 def test_text_formats_escape_names(evil_run):
     table = main_table(load_study(evil_run), "self")
     tex = to_latex(table)
