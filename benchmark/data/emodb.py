@@ -24,7 +24,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
 from benchmark.data.discovery import find_files
 from benchmark.data.recordings import (
@@ -34,7 +33,6 @@ from benchmark.data.recordings import (
     Unusable,
     check_sound,
     fullest_speaker,
-    naming,
     require_files,
     require_folder,
 )
@@ -128,11 +126,8 @@ class EmoDB(Recordings):
             text=TEXTS.get(text, ""),
         )
 
-    def prepare(self, clip: Clip, *, frames: bool = False) -> None:
-        if not holds(clip.directory, "waveform"):
-            with naming(clip):
-                sound = shared_decoder().sound(self._files[clip.id])
-            publish(clip.directory, {"waveform": whole_frames(sound.waveform)})
+    def _arrays(self, clip: Clip) -> Mapping[str, np.ndarray]:
+        return {"waveform": whole_frames(shared_decoder().sound(self._files[clip.id]).waveform)}
 
     def phones(self, clip: Clip) -> list[Segment]:
         """The human phone labels of a prepared clip, from its start to its end.

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.clip_store import holds, publish
 from benchmark.data.clip_table import EXPECTED, Row, check_tree, folder_name, read_table, recordings_below
 from benchmark.data.corpus import CorpusError
 from benchmark.data.discovery import composed, find_files, ids_of
@@ -26,7 +25,6 @@ from benchmark.data.recordings import (
     check_video,
     few_names,
     fullest_speaker,
-    naming,
     require_files,
     require_folder,
 )
@@ -122,22 +120,17 @@ class Folder(Recordings):
             directory=directory,
         )
 
-    def prepare(self, clip: Clip, *, frames: bool = True) -> None:
-        wanted = ("waveform", "landmarks", "frames", NOTES) if self._preprocess else ("waveform", NOTES)
-        if holds(clip.directory, *wanted):
-            return
+    @property
+    def _modalities(self) -> tuple[str, ...]:
+        return ("waveform", "landmarks", "frames", NOTES) if self._preprocess else ("waveform", NOTES)
+
+    def _arrays(self, clip: Clip) -> Mapping[str, np.ndarray]:
         path = self._files[clip.id]
-        with naming(clip):
-            if self._preprocess:
-                sound, start = self._sound(clip.id)
-                arrays = self._preprocess.video(path, sound=sound, sound_start=start)
-            else:
-                sound_only = shared_decoder().sound(path)
-                arrays = {
-                    "waveform": whole_frames(sound_only.waveform),
-                    NOTES: notes_array(sound_only.notes),
-                }
-        publish(clip.directory, arrays)
+        if self._preprocess:
+            sound, start = self._sound(clip.id)
+            return self._preprocess.video(path, sound=sound, sound_start=start)
+        sound_only = shared_decoder().sound(path)
+        return {"waveform": whole_frames(sound_only.waveform), NOTES: notes_array(sound_only.notes)}
 
     def _sound(self, clip_id: str) -> tuple[Path | None, float | None]:
         """Return where a video's sound is, None for in itself, and when it is said to begin."""

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
 from benchmark.data.discovery import find_files
 from benchmark.data.parametric import synthetic_heads, synthetic_heads_identity
@@ -31,7 +30,6 @@ from benchmark.data.recordings import (
     Unusable,
     check_video,
     fullest_speaker,
-    naming,
     require_files,
     require_folder,
 )
@@ -154,17 +152,17 @@ class Grid(Recordings):
             text=f"{text} ({label.replace('of', ' of ')})" if label else text,
         )
 
-    def prepare(self, clip: Clip, *, frames: bool = True) -> None:
-        if holds(clip.directory, "waveform", "landmarks", "frames", NOTES):
-            return
-        path = self._files[clip.id]
-        part = self._part[clip.id]
-        with naming(clip):
-            arrays = self._preprocess.video(path)
-            _check_length(path, len(arrays["frames"]))
+    @property
+    def _modalities(self) -> tuple[str, ...]:
+        return ("waveform", "landmarks", "frames", NOTES)
+
+    def _arrays(self, clip: Clip) -> Mapping[str, np.ndarray]:
+        path, part = self._files[clip.id], self._part[clip.id]
+        arrays = self._preprocess.video(path)
+        _check_length(path, len(arrays["frames"]))
         sound = slice(part.start * SAMPLES_PER_FRAME, part.end * SAMPLES_PER_FRAME)
         pieces = {name: arrays[name][part.start : part.end] for name in ("landmarks", "frames")}
-        publish(clip.directory, {**arrays, "waveform": arrays["waveform"][sound], **pieces})
+        return {**arrays, "waveform": arrays["waveform"][sound], **pieces}
 
     def _check(self, path: Path, *others: Path) -> str:
         _check_length(path, check_video(path))

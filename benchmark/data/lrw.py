@@ -11,16 +11,15 @@ trains on it leaves it out and says how many.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError, choose_sentences
 from benchmark.data.discovery import find_files
 from benchmark.data.parametric import synthetic_heads, synthetic_heads_identity
-from benchmark.data.recordings import Recordings, Unusable, check_video, naming
+from benchmark.data.recordings import Recordings, Unusable, check_video
 from models.landmarks.alignment import apply
 from models.preprocess.decoder import shared_decoder
 from models.preprocess.faces import FaceDetector
@@ -85,19 +84,20 @@ class LRW(Recordings):
         word = name.rsplit("_", 1)[0]
         return Clip(name, "unknown", word, None, 1, directory, text=word.lower())
 
-    def prepare(self, clip: Clip, *, frames: bool = False) -> None:
-        if holds(clip.directory, "waveform", "landmarks"):
-            return
+    @property
+    def _modalities(self) -> tuple[str, ...]:
+        return ("waveform", "landmarks")
+
+    def _arrays(self, clip: Clip) -> Mapping[str, np.ndarray]:
         path = self._files[clip.id]
-        with naming(clip):
-            track = shared_decoder().sound(path)
-            video, pictures = shared_decoder().video(path)
-            _check_length(path, len(pictures))
-            waveform = fit_sound(track.waveform, track.start - video.start, FRAMES, path)
-            landmarks = self._detector.find(pictures, path).landmarks
+        track = shared_decoder().sound(path)
+        video, pictures = shared_decoder().video(path)
+        _check_length(path, len(pictures))
+        waveform = fit_sound(track.waveform, track.start - video.start, FRAMES, path)
+        landmarks = self._detector.find(pictures, path).landmarks
         if np.isfinite(landmarks).all((1, 2)).any():
             landmarks = apply(portrait_similarity(landmarks), landmarks)
-        publish(clip.directory, {"waveform": waveform, "landmarks": landmarks})
+        return {"waveform": waveform, "landmarks": landmarks}
 
     def _check(self, path: Path, *others: Path) -> str:
         _check_length(path, check_video(path))

@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmark.data.clip_store import holds, publish
 from benchmark.data.corpus import CorpusError
 from benchmark.data.discovery import find_files
 from benchmark.data.recordings import (
@@ -118,12 +117,9 @@ class Ravdess(Recordings):
             text=TEXTS[statement],
         )
 
-    def prepare(self, clip: Clip, *, frames: bool = False) -> None:
-        if not holds(clip.directory, "waveform"):
-            with naming(clip):
-                sound = shared_decoder().sound(self._files[clip.id])
-            waveform = whole_frames(sound.waveform)
-            publish(clip.directory, {"waveform": waveform, "timing_source": np.array(self.timing)})
+    def _arrays(self, clip: Clip) -> Mapping[str, np.ndarray]:
+        waveform = whole_frames(shared_decoder().sound(self._files[clip.id]).waveform)
+        return {"waveform": waveform, "timing_source": np.array(self.timing)}
 
     def phones(self, clip: Clip) -> list[Segment]:
         """Transferred phone times of a prepared clip, from its start to its end.

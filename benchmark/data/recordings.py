@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from benchmark.data.clip_store import corpus_folder
+from benchmark.data.clip_store import corpus_folder, holds, publish
 from benchmark.data.corpus import Corpus, CorpusError
 from benchmark.names import few
 from benchmark.records import write_text
@@ -233,6 +233,43 @@ class Recordings(Corpus):
     def _settings(self) -> str:
         """What prepared arrays depend on besides the files: the loader's version, how media are prepared."""
 
+    @property
+    def _modalities(self) -> tuple[str, ...]:
+        """Arrays that a prepared clip has at least."""
+        return ("waveform",)
+
+    @abstractmethod
+    def _arrays(self, clip: Clip) -> Mapping[str, np.ndarray]:
+        """Return a clip's arrays by modality, from its files.
+
+        Raises:
+            InputError: they cannot be used.
+        """
+
+    def prepare(self, clip: Clip, *, frames: bool = True) -> None:
+        """Make the clip's folder, whole or not at all; does nothing where it is there already.
+
+        Raises:
+            UnusableRecording: its files cannot be used.
+            CorpusError: they changed since their identity was taken.
+            StorageError: the arrays cannot be written.
+        """
+        if holds(clip.directory, *self._modalities):
+            return
+        with naming(clip):
+            arrays = self._arrays(clip)
+        # Under the old identity there would be arrays of other files.
+        for path in self._read_for(clip.id):
+            if path in self._contents and _content(path) != self._contents[path]:
+                raise CorpusError(f"{path} changed after this run was planned: run the same command again")
+        publish(clip.directory, arrays)
+
+    def _read_for(self, clip_id: str) -> tuple[Path, ...]:
+        """Return the files that a clip's arrays are made from."""
+        path = self._files[clip_id]
+        beside = self._detector.files(path) if self._detector else ()
+        return (*self._inputs(clip_id), *beside)
+
     @abstractmethod
     def _clip(self, name: str, directory: Path) -> Clip:
         """The clip of this id, to be prepared in `directory`."""
@@ -249,9 +286,13 @@ class Recordings(Corpus):
         return (*recordings, *(file for path in recordings for file in self._detector.files(path)))
 
     @cached_property
+    def _contents(self) -> dict[Path, str]:
+        """The digest of each of `_sources`, as it was when it was asked for first."""
+        return contents_of(self._root, tuple(dict.fromkeys(self._sources())), Path(self._cache))
+
+    @cached_property
     def _identity(self) -> str:
-        files = dict.fromkeys(self._sources())
-        return content_identity(self._root, tuple(files), self._settings(), Path(self._cache))
+        return content_identity(self._root, self._contents, self._settings())
 
     def identity(self) -> str:
         return self._identity
@@ -259,8 +300,7 @@ class Recordings(Corpus):
     def content_digest(self) -> str:
         """Return a digest of the files and the clips' labels, wherever they lie and however prepared."""
         labels = [[clip.id, clip.labels()] for clip in self.clips()]
-        files = content_identity(self._root, tuple(dict.fromkeys(self._sources())), "", Path(self._cache))
-        return digest_of([files, labels])
+        return digest_of([content_identity(self._root, self._contents, ""), labels])
 
     @property
     def _folder(self) -> Path:
@@ -308,17 +348,32 @@ def require_files(corpus: str, root: Path, found: Sequence[Path], expected: str)
         )
 
 
-def content_identity(root: Path, files: Sequence[Path], settings: str, cache: Path) -> str:
-    """SHA-256 over the files' names and contents and the settings that they are prepared with.
+def contents_of(root: Path, files: Sequence[Path], cache: Path) -> dict[Path, str]:
+    """Return the digest of each of some files below a root.
 
-    Digests of files are kept in the cache and reused while files stay as they are, see `_Digests`.
+    Digests are kept in the cache and reused while files stay as they are, see `_Digests`.
     """
     known = _Digests.of_root(root, cache)
-    whole = hashlib.sha256(settings.encode())
-    for name, path in sorted((path.relative_to(root).as_posix(), path) for path in files):
-        whole.update(f"\0{name}\0{known.of(name, path)}".encode(errors="surrogateescape"))
+    contents = {path: known.of(path.relative_to(root).as_posix(), path) for path in files}
     known.save()
+    return contents
+
+
+def content_identity(root: Path, contents: Mapping[Path, str], settings: str) -> str:
+    """Return the SHA-256 of the files' names and contents and of the settings that they are prepared with."""
+    whole = hashlib.sha256(settings.encode())
+    for name, digest in sorted((path.relative_to(root).as_posix(), d) for path, d in contents.items()):
+        whole.update(f"\0{name}\0{digest}".encode(errors="surrogateescape"))
     return whole.hexdigest()
+
+
+def _content(path: Path) -> str:
+    """Return a file's digest, or what stands for it where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"{UNREADABLE}{error.strerror}"
 
 
 class _Digests:
@@ -352,13 +407,14 @@ class _Digests:
             state = path.stat()
             stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
             known = self._known.get(name)
-            if known is not None and known[1:] == stamp:
-                return str(known[0])
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
             # Inspection names it, together with the others that cannot be used.
             return f"{UNREADABLE}{error.strerror}"
+        if known is not None and known[1:] == stamp:
+            return str(known[0])
+        digest = _content(path)
+        if digest.startswith(UNREADABLE):
+            return digest
         # A file that changed a moment ago may change again within the same tick of the file system's clock.
         if time.time_ns() - max(state.st_mtime_ns, state.st_ctime_ns) > SETTLED_NS:
             self._known[name], self._changed = [digest, *stamp], True

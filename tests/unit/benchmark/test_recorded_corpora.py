@@ -215,6 +215,24 @@ def test_identity_follows_the_content(emodb: EmoDB, tmp_path: Path) -> None:
     assert EmoDB(root=str(tmp_path / "moved"), cache=cache).identity() == changed
 
 
+@pytest.mark.parametrize("changed", ["wav/03a01Fa.wav", "lablaut/03a01Faxx.lablaut"])
+def test_a_file_that_changed_after_planning_is_not_prepared(
+    changed: str, emodb: EmoDB, tmp_path: Path
+) -> None:
+    first, other, *_ = emodb.clips()
+    path = tmp_path / "emodb" / changed
+    stamp = path.stat().st_mtime_ns
+    path.write_bytes(path.with_name(path.name.replace("Fa", "Wa")).read_bytes() + b"\n")
+    os.utime(path, ns=(stamp, stamp))
+    with pytest.raises(CorpusError, match=rf"{path.name} changed after this run was planned: run the same"):
+        emodb.prepare(first)
+    assert not first.directory.exists()
+    emodb.prepare(other)
+    again = EmoDB(root=str(tmp_path / "emodb"), cache=str(tmp_path / "cache"))
+    again.prepare(again.clips()[0])
+    assert again.clips()[0].directory.is_dir()
+
+
 def test_a_truncated_recording_is_named_and_nothing_is_left(emodb: EmoDB, tmp_path: Path) -> None:
     path = tmp_path / "emodb" / "wav" / "03a01Wa.wav"
     path.write_bytes(path.read_bytes()[:3000])
