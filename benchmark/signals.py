@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from benchmark.errors import INTERRUPTED, Interrupted
-from models.command import flushed, run_command
+from models.command import run_command
 
 RESUMED = "the same command goes on from here"
 
@@ -111,7 +111,7 @@ def run_and_exit(main: Callable[[], int]) -> NoReturn:
     """
     for each in INTERRUPTED:
         signal.signal(each, lambda signum, frame: _leave(signum, RESUMED))
-    code = flushed(main)
+    code = run_command(main)
     for each in INTERRUPTED:
         signal.signal(each, signal.SIG_IGN)
     sys.exit(code)

@@ -183,13 +183,13 @@ def table(found: dict[str, Measured], sentences: Sequence[str]) -> Iterator[str]
 
 def main(arguments: Sequence[str]) -> int:
     """Print the errors of warped truths; the exit code says how it went."""
-    if {"-h", "--help"} & set(arguments):
-        print(USAGE)
-        return 0
     return run_command(lambda: _measure(arguments))
 
 
 def _measure(arguments: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        print(USAGE)
+        return 0
     from benchmark.config import load
     from benchmark.preparation import inspected_study
 

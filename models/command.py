@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from models.errors import (
     STORAGE,
@@ -79,13 +79,27 @@ def flushed(work: Callable[[], int]) -> int:
         print(end="", flush=True)
         return code
     except BrokenPipeError:
-        # Whoever reads the output has seen enough, as `head` does; what is left goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever reads the output has seen enough, as `head` does.
+        _discard(sys.stdout)
         return 128 + signal.SIGPIPE
 
 
 def _refused(error: Exception, code: int, kind: str = "") -> int:
-    print(f"{PREFIX}{kind}{one_line(error, LONGEST_MESSAGE)}", file=sys.stderr)
-    for problem in getattr(error, "problems", ()):
-        print(f"  {printable(problem)}", file=sys.stderr)
+    try:
+        print(f"{PREFIX}{kind}{one_line(error, LONGEST_MESSAGE)}", file=sys.stderr)
+        for problem in getattr(error, "problems", ()):
+            print(f"  {printable(problem)}", file=sys.stderr)
+    except OSError:
+        # The exit code says it as well.
+        _discard(sys.stderr)
+    try:
+        print(end="", flush=True)
+    except OSError:
+        # It may be what the error is about; Python would try once more at the end.
+        _discard(sys.stdout)
     return code
+
+
+def _discard(stream: TextIO) -> None:
+    """Let what is still to be written to a stream go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

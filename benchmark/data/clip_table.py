@@ -393,13 +393,13 @@ def recordings_below(root: Path) -> list[Path]:
 
 def main(arguments: Sequence[str]) -> int:
     """Print the draft of a table; the exit code says how it went."""
-    if {"-h", "--help"} & set(arguments):
-        print(__doc__)
-        return 0
     return run_command(lambda: _draft(arguments))
 
 
 def _draft(arguments: Sequence[str]) -> int:
+    if {"-h", "--help"} & set(arguments):
+        print(__doc__)
+        return 0
     if len(arguments) != 1:
         raise UserError(f"expected one folder, got {len(arguments)} arguments; --help says more")
     root = Path(arguments[0])
