@@ -18,7 +18,7 @@ from models.artefacts import ArtefactError, save_state
 from models.disentangle.emotion import classifier_file
 from models.errors import InputError, storage_faults
 from models.face3d import bfm
-from models.files import check_output_folder, filled_folder
+from models.files import check_output_folder, filled_folder, publish_folder
 from models.importing import names
 from models.importing.checkpoint import read_npy, read_tensors
 from models.landmarks.codes import EmotionCodes
@@ -137,11 +137,11 @@ def _publish(out: Path, write: Callable[[Path], None]) -> tuple[str, ...]:
                 write(folder)
             return tuple(sorted(file.name for file in out.iterdir()))
         out.parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+        folder = Path(tempfile.mkdtemp(prefix=".", dir=out.parent))
         try:
             write(folder)
             folder.chmod(0o755)
-            folder.replace(out)
+            publish_folder(folder, out)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

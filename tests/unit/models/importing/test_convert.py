@@ -17,7 +17,7 @@ from models.disentangle.content import ContentEncoder
 from models.disentangle.emotion import EmotionClassifier, classifier_file
 from models.importing.__main__ import main
 from models.importing.checkpoint import read_tensors
-from models.importing.convert import our_tensors, write_renderer
+from models.importing.convert import _publish, our_tensors, write_renderer
 from models.importing.names import PAPER_RENDERER, atvgnet_keys, emotion_keys, landmark_keys, renderer_keys
 from models.landmarks.predictor import LandmarkPredictor
 from models.rendering.renderer import Renderer
@@ -264,3 +264,9 @@ def test_usage(capsys) -> None:
         main(["--help"])
     assert end.value.code == 0
     assert "latest_net_G0.pth" in capsys.readouterr().out
+
+
+def test_a_folder_may_have_the_longest_name_there_is(tmp_path) -> None:
+    out = tmp_path / ("x" * 255)
+    assert _publish(out, lambda folder: (folder / "a").write_text("a") and None) == ("a",)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
