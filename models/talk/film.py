@@ -36,6 +36,11 @@ def film(options: argparse.Namespace) -> str:
     """
     torch.set_num_threads(1)
     _check_output(options.output, overwrite=options.overwrite)
+    for option, given in (("--audio", options.audio), ("--target", options.target)):
+        if options.output.exists() and given.exists() and options.output.samefile(given):
+            raise InputError(
+                f"-o: {options.output} is the file of {option}, which would be lost: name another"
+            )
     if options.steps is not None and options.steps < 1:
         raise InputError(f"--steps {options.steps}: expected 1 or more")
     face = check_face(options.face)

@@ -16,7 +16,8 @@ LONG = "x" * 300
 COMMANDS = (
     ("models.talk", "--audio", "a.wav", "--target", "b.mp4", "-o", f"{LONG}.mp4"),
     ("models.talk", "--audio", "a.wav", "--target", "b.mp4", "-o", "c.mp4", "--run", LONG),
-    ("models.importing", LONG, "--part", "content", "--out", "o"),
+    ("models.importing", "atvgnet", LONG, "--out", "o"),
+    ("models.importing", "atvgnet", "f", "--out", LONG),
     ("benchmark.score", LONG, "b"),
     ("benchmark.score", "a", "b", "--out", LONG),
     ("benchmark.data.clip_table", LONG),

@@ -166,6 +166,17 @@ def test_an_output_that_is_no_file_is_refused_and_left_alone(ask, tmp_path, kind
     assert f"-o: {place} is no file" in said
 
 
+def test_no_input_is_overwritten(ask, tmp_path):
+    target = tmp_path / "target.mp4"
+    target.write_bytes(b"mine")
+    (tmp_path / "link.mp4").symlink_to(target)
+    for option in ("--audio", "--target"):
+        code, said, _ = ask(f"{option}={target}", f"--output={tmp_path / 'link.mp4'}", "--overwrite")
+        assert code == 2
+        assert f"is the file of {option}, which would be lost" in said
+    assert target.read_bytes() == b"mine"
+
+
 def test_a_link_to_an_output_stays_one(ask, tmp_path):
     (tmp_path / "real").write_text("old")
     (tmp_path / "link.mp4").symlink_to("real")
