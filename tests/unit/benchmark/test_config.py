@@ -167,3 +167,12 @@ def test_another_corpus_gets_its_own_folder(tmp_path):
 def test_values_are_read_as_typed(tmp_path, argument, value):
     key = argument.split("=")[0].removeprefix("split.")
     assert settings(tmp_path, argument).split[key] == value
+
+
+@pytest.mark.parametrize("key", ["out", "cache"])
+def test_a_folder_that_a_dangling_link_stands_for_is_refused(tmp_path, key):
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(
+        ConfigError, match=f"^{key}: expected a folder, but .*link is a link that leads nowhere"
+    ):
+        load([f"{key}={tmp_path}/link/below"])
