@@ -567,7 +567,7 @@ def _folder(cfg: DictConfig, key: str) -> str:
     if not value.strip() or "\0" in value:
         raise ConfigError(f"{key}: expected a folder, got {shown(value)}")
     for place in (Path(value), *Path(value).parents):
-        if os.path.lexists(place) and not place.is_dir():
+        if (place.exists() or place.is_symlink()) and not place.is_dir():
             kind = "a link that leads nowhere" if place.is_symlink() else "a file"
             raise ConfigError(f"{key}: expected a folder, but {place} is {kind}")
     return value
