@@ -9,7 +9,7 @@ observe
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -254,6 +254,7 @@ class _Builder:
         seed: int | None,
         prepared: tuple[str, ...],
         payload: Mapping[str, Any],
+        outside: Iterable[str] = (),
     ) -> Job:
         recipe = {
             "config": config,
@@ -264,7 +265,8 @@ class _Builder:
             "seed": seed,
             "numerics": self.numerics.digest,
         }
-        identity = stage_id(name, **recipe)
+        places = {Path(path) for path in outside}
+        identity = stage_id(name, **{**recipe, "config": _without_places(config, places)})
         inputs = {key: f"{job.name}-{job.id}" for key, job in upstream.items()}
         needs = (*prepared, *(job.key for job in upstream.values()))
         payload = {**payload, "inputs": inputs, "seed": seed}
@@ -297,6 +299,7 @@ class _Builder:
                 "stage",
                 name,
                 config=tree,
+                outside=stage.outside,
                 target=tree["_target_"],
                 version=stage.version,
                 upstream={key: jobs[key] for key in stage.upstream},
@@ -438,6 +441,18 @@ class _Builder:
             prepared=(),
             payload={},
         )
+
+
+def _without_places(tree: Any, places: Set[Path]) -> Any:
+    """Return a configuration with nothing but "..." where it says where files of the user's lie.
+
+    What they hold is in the identity as `stage_data`, so it stays the same when they are moved.
+    """
+    if isinstance(tree, Mapping):
+        return {key: _without_places(value, places) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [_without_places(value, places) for value in tree]
+    return "..." if isinstance(tree, str) and Path(tree) in places else tree
 
 
 def _besides_stages(config: Mapping[str, Any], stages: Mapping[str, Job]) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from benchmark.errors import INTERRUPTED, Interrupted
 from models.command import run_command
 
 RESUMED = "the same command goes on from here"
+PATIENCE_SECONDS = 20
+"""How long work may take to stop: some waits in C code for what never comes, as a pipe without a writer."""
 
 
 class _State:
@@ -60,13 +62,17 @@ def _handled(then: str) -> Iterator[None]:
     def handle(signum: int, frame: Any) -> None:
         if _State.signum is None and _State.depth == 0:
             _leave(signum, then)
-        _State.signum = _State.signum or signum
+        if _State.signum is None:
+            _State.signum = signum
+            signal.signal(signal.SIGALRM, lambda alarm, frame: _leave(signum, then))
+            signal.alarm(PATIENCE_SECONDS)
 
     _State.signum, _State.depth = None, 0
     before = {each: signal.signal(each, handle) for each in INTERRUPTED}
     try:
         yield
     finally:
+        signal.alarm(0)
         for each, handler in before.items():
             signal.signal(each, handler)
 

@@ -38,6 +38,8 @@ from models.command import run_command
 from models.errors import UserError
 from models.preprocess.media import AUDIO_SUFFIXES, VIDEO_SUFFIXES
 
+LONGEST_CELL = 1000
+"""Characters."""
 COLUMNS = ("file", "speaker", "sentence", "emotion", "intensity", "sound", "sound_start")
 DELIMITERS = ",;\t"
 EMPTY = ("", "nan", "none", "null", "n/a", "na")
@@ -170,6 +172,9 @@ def _check_columns(table: Path, columns: Sequence[str]) -> None:
 def _row(root: Path, record: dict[str, str], emotions: Sequence[str]) -> Row:
     if None in record or None in record.values():
         raise CorpusError("not as many fields as columns")
+    for name, text in record.items():
+        if len(text) > LONGEST_CELL or "\0" in text:
+            raise CorpusError(f"{name} is no text of at most {LONGEST_CELL} characters")
     value = {name: "" if text.strip().lower() in EMPTY else text.strip() for name, text in record.items()}
     # A person or a sentence may be called "Na" or "None".
     value |= {n: record[n].strip() for n in ("file", "speaker", "sentence") if _is_named(record.get(n, ""))}

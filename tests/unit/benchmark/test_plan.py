@@ -26,6 +26,9 @@ def test_files_of_the_user_count_by_what_they_hold(tmp_path: Path):
     asked = ("features=deepspeech", f"features.logits={folder}")
     before, again = stage_ids(tmp_path, *asked), stage_ids(tmp_path, *asked)
     assert before == again
+    folder.rename(tmp_path / "elsewhere")
+    assert stage_ids(tmp_path, "features=deepspeech", f"features.logits={tmp_path}/elsewhere") == before
+    (tmp_path / "elsewhere").rename(folder)
     np.save(folder / "a.npy", np.ones((50, 29), np.float32))
     after = stage_ids(tmp_path, *asked)
     changed = {name for name in before if before[name] != after[name]}

@@ -424,6 +424,7 @@ def test_folder_with_a_table(tmp_path: Path) -> None:
         ("file\nclips.csv\n", "line 2: clips.csv is no recording"),
         ("file,intensity\na.wav,5\n", "line 2: intensity '5'; expected 1, 2 or 3, or weak"),
         ("file,emotion\na.wav\n", "line 2: not as many fields as columns"),
+        (f"file,speaker\na.wav,{chr(120) * 1001}\n", "line 2: speaker is no text of at most 1000"),
     ],
 )
 def test_tables_with_mistakes_are_refused_by_line(tmp_path: Path, text: str, message: str) -> None:

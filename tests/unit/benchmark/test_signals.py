@@ -78,6 +78,15 @@ def test_a_signal_raises_nothing_but_where_work_can_stop(body: str, tidy: bool) 
     assert done.returncode == 143
 
 
+def test_work_that_cannot_stop_is_ended() -> None:
+    body = "benchmark.signals.PATIENCE_SECONDS = 1\n        with deferred(): library(); time.sleep(60)"
+    program = WORK.replace("{body}", body).replace("import os,", "import benchmark.signals, time, os,")
+    line = [sys.executable, "-c", program]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=30)
+    assert done.stderr == "stopped by SIGTERM; the same command goes on from here\n"
+    assert done.returncode == 143
+
+
 @pytest.mark.parametrize("module", ["benchmark.run", "sweeps.run"])
 def test_the_commands_take_signals_before_they_import_anything_slow(module: str) -> None:
     code = f"import sys, {module}; assert not {{'torch', 'numpy', 'hydra'}} & set(sys.modules)"
