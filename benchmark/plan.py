@@ -349,11 +349,11 @@ class _Builder:
         read = variant.built.embedding_stages
         if not read or not self.study.probe_clips:
             return None
-        config = variant.method.config
+        config, keys = variant.method.config, variant.built.embedding_keys
         return self._probing(
             config["_target_"],
             upstream={name: stages[name] for name in read},
-            config=_besides_stages(config, stages),
+            config={k: v for k, v in _besides_stages(config, stages).items() if keys is None or k in keys},
             method_version=_method_version(variant),
             payload={"config": dict(config), "row": variant.row},
         )

@@ -142,6 +142,8 @@ class EVP(Method):
 
         return predict
 
+    embedding_keys = ()
+
     @property
     def embedding_stages(self) -> tuple[str, ...]:
         """Logits that were computed elsewhere exist for the study's own clips only, so nothing is embedded

@@ -192,6 +192,9 @@ class Method(ABC):
         It must be deterministic: the same request gets the same bits.
         """
 
+    embedding_keys: tuple[str, ...] | None = None
+    """Keys of the method's own configuration, besides its stages', that `embedder` depends on; None: any."""
+
     @property
     def embedding_stages(self) -> tuple[str, ...]:
         """The stages that `embedder` reads; empty for a method that embeds nothing."""

@@ -209,18 +209,25 @@ def _alive(pid: int) -> bool:
         return False
 
 
+PLANNING = """
+import os, signal, sys, time
+from benchmark import config, run
+
+def load(*arguments):
+    os.kill(os.getpid(), signal.{signal})
+    time.sleep(60)
+
+config.load = load
+sys.exit(run.main(["suite=quick"]))
+"""
+
+
 @pytest.mark.parametrize(("number", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGUSR1", 75)])
-def test_exit_code_of_every_signal(monkeypatch, number, code):
-    from benchmark import config
-
-    def load(*arguments: object) -> None:
-        os.kill(os.getpid(), getattr(signal, number))
-        time.sleep(PATIENCE)
-
-    handler = signal.getsignal(signal.SIGINT)
-    monkeypatch.setattr(config, "load", load)
-    toy(Path(), code=code)
-    assert signal.getsignal(signal.SIGINT) is handler
+def test_exit_code_of_every_signal(tmp_path, number, code):
+    line = [sys.executable, "-c", PLANNING.replace("{signal}", number)]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=50, cwd=Path(__file__).parents[2])
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr == f"stopped by {number}; the same command goes on from here\n"
 
 
 # Cells that fail

@@ -36,8 +36,11 @@ def test_files_of_the_user_count_by_what_they_hold(tmp_path: Path):
     assert not {"features", "emotion_classifier", "face3d"} & changed
 
 
-def test_a_probe_follows_what_the_method_does_besides_its_stages(tmp_path: Path):
-    plain, other = stage_ids(tmp_path), stage_ids(tmp_path, "method.emotion_from=label")
+def test_a_probe_follows_what_an_embedder_may_depend_on_besides_stages(tmp_path: Path, monkeypatch):
+    typed = "method.emotion_from=label"
+    assert stage_ids(tmp_path)["probe"] == stage_ids(tmp_path, typed)["probe"]
+    monkeypatch.setattr("models.evp.EVP.embedding_keys", None)
+    plain, other = stage_ids(tmp_path), stage_ids(tmp_path, typed)
     assert plain["disentangle"] == other["disentangle"]
     assert plain["probe"] != other["probe"]
 

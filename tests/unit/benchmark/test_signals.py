@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
 import pytest
+
+from benchmark.signals import run_interruptible
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,12 @@ def test_a_signal_raises_nothing_but_where_work_can_stop(body: str, tidy: bool) 
     assert done.stderr == "stopped by SIGTERM; the same command goes on from here\n"
     assert done.stdout == ("begun\ntidied up\n" if tidy else "begun\n")
     assert done.returncode == 143
+
+
+def test_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    assert run_interruptible(lambda: 0) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_work_that_cannot_stop_is_ended() -> None:
