@@ -92,12 +92,17 @@ def check_end(path: Path, container: InputContainer, layout: Layout, ends: dict[
     Raises:
         MediaError: packets are missing at the end.
     """
+    ends = dict(ends)
+    sounds = container.streams.audio
+    if len(layout.delays) == len(sounds):
+        for stream, delay in zip(sounds, layout.delays, strict=True):
+            ends[stream.index] = ends.get(stream.index, 0.0) + delay
     last = max(ends.values(), default=0.0)
     for stated in layout.ends:
         if last < stated - ROUNDING:
             raise MediaError(f"{path}: truncated: {stated:.2f} s announced, {last:.2f} s found")
     for stream in container.streams:
-        stated = _tagged_end(stream)
+        stated = tagged_end(stream)
         end = ends.get(stream.index, 0.0)
         if stream.type in ("audio", "video") and end < stated - ROUNDING:
             raise MediaError(
@@ -105,7 +110,7 @@ def check_end(path: Path, container: InputContainer, layout: Layout, ends: dict[
             )
 
 
-def _tagged_end(stream: Stream) -> float:
+def tagged_end(stream: Stream) -> float:
     """The end in seconds that Matroska's writers put into a track's tags; 0 where there is none."""
     parts = stream.metadata.get("DURATION", "").split(":")
     try:

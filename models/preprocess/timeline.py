@@ -50,6 +50,12 @@ class Timeline:
     def start(self) -> float:
         return float(self.times[0])
 
+    @property
+    def usual_end(self) -> float:
+        """Seconds: when the last picture ends if it is shown for as long as most are."""
+        intervals = np.diff(self.times)
+        return float(self.times[-1]) + (float(np.median(intervals)) if len(intervals) else 0.0)
+
     @cached_property
     def frames(self) -> int:
         """Frames at 25 fps, at least one."""

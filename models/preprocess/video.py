@@ -9,7 +9,7 @@ and range; where it names no matrix, by the one that players assume for its size
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -24,7 +24,7 @@ from models.audio.framing import FRAMES_PER_SECOND
 from models.preprocess.container import count_of_track, open_container, video_track
 from models.preprocess.geometry import GeometryError, oriented, quarter_turn, square_width
 from models.preprocess.layout.mpeg import missing_pictures
-from models.preprocess.lengths import check_end, checked_layout, container_kind
+from models.preprocess.lengths import ROUNDING, check_end, checked_layout, container_kind, tagged_end
 from models.preprocess.media import MAX_FRAME_PIXELS, MAX_VIDEO_BYTES, MediaError, is_hd
 from models.preprocess.timeline import Timeline, read_timeline
 
@@ -137,7 +137,12 @@ def _timeline(path: Path, progress: Callable[[], None]) -> tuple[Timeline, tuple
         missing = missing_pictures(timeline.numbers)
         if missing:
             raise MediaError(f"{path}: {missing} pictures are missing: their numbers have gaps")
-        check_end(path, container, layout, dict(timeline.ends))
+        # Of some codecs, as GIF, packets last shorter than their pictures are shown.
+        usual_end = max(timeline.usual_end, timeline.ends.get(stream.index, 0.0))
+        check_end(path, container, layout, {**timeline.ends, stream.index: usual_end})
+        stated = tagged_end(stream)
+        if timeline.end < stated - ROUNDING:
+            timeline = replace(timeline, end=min(stated, usual_end))
         pictures = count_of_track(layout.pictures, container, stream)
         if timeline.packets < pictures:
             raise MediaError(f"{path}: {pictures} pictures in its tables, {timeline.packets} can be read")

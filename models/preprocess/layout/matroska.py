@@ -18,7 +18,9 @@ LEVEL_1 = (0x114D9B74, INFO, 0x1654AE6B, CLUSTER, 0x1C53BB6B, 0x1941A469, 0x1043
 """SeekHead, Info, Tracks, Cluster, Cues, Attachments, Chapters, Tags, Void, CRC-32."""
 SETTINGS, CROPS = 0xE0, (0x54AA, 0x54BB, 0x54CC, 0x54DD)
 """Of a picture track: its settings, and in them the pixels to cut off at each border."""
-TRACKS, ENTRY, NUMBER, TYPE, VIDEO = 0x1654AE6B, 0xAE, 0xD7, 0x83, 1
+TRACKS, ENTRY, NUMBER, TYPE, CODEC_DELAY = 0x1654AE6B, 0xAE, 0xD7, 0x83, 0x56AA
+VIDEO, SOUND = 1, 2
+"""Types of tracks."""
 IN_CLUSTER = (0xE7, 0xA7, 0xAB, BLOCK_GROUP, SIMPLE_BLOCK, 0x5854, VOID, CRC)
 """Timestamp, Position, PrevSize, BlockGroup, SimpleBlock, SilentTracks, Void, CRC-32."""
 
@@ -40,6 +42,8 @@ class Contents:
     """Seconds; 0 where nothing is said."""
     video: list[int] = field(default_factory=list)
     """Numbers of the picture tracks."""
+    delays: list[float] = field(default_factory=list)
+    """Seconds that the codec of each sound track needs to start."""
     cropped: bool = False
     """Whether players cut borders off a picture track."""
 
@@ -56,7 +60,7 @@ def check_matroska(parts: Parts) -> Layout:
         raise LayoutError("damaged: no segment")
     contents = Contents()
     _walk_segment(parts, segment, contents)
-    layout = Layout(notes=[] if contents.duration else [OPEN_END])
+    layout = Layout(notes=[] if contents.duration else [OPEN_END], delays=contents.delays)
     if contents.cropped:
         layout.notes.append(CROPPED)
     if contents.duration:
@@ -105,7 +109,11 @@ def _walk_segment(parts: Parts, segment: Element, contents: Contents) -> None:
         if element.name == INFO:
             contents.duration = _duration(parts, element)
         elif element.name == TRACKS:
-            contents.video = list(_video_tracks(parts, element))
+            tracks = list(_tracks(parts, element))
+            contents.video = [track.get(NUMBER, 0) for track in tracks if track.get(TYPE) == VIDEO]
+            contents.delays = [
+                track.get(CODEC_DELAY, 0) / 1e9 for track in tracks if track.get(TYPE) == SOUND
+            ]
             contents.cropped = _is_cropped(parts, element)
         place = element.end
 
@@ -160,16 +168,15 @@ def _duration(parts: Parts, info: Element) -> float:
     return ticks * scale / 1e9
 
 
-def _video_tracks(parts: Parts, tracks: Element) -> Iterator[int]:
+def _tracks(parts: Parts, tracks: Element) -> Iterator[dict[int, int]]:
+    """Number, type and codec delay in nanoseconds of each track."""
     for entry in _children(parts, tracks):
         if entry.name == ENTRY:
-            values = {
+            yield {
                 child.name: int.from_bytes(parts.at(child.start, (child.end or child.start) - child.start))
                 for child in _children(parts, entry)
-                if child.name in (NUMBER, TYPE)
+                if child.name in (NUMBER, TYPE, CODEC_DELAY)
             }
-            if values.get(TYPE) == VIDEO:
-                yield values.get(NUMBER, 0)
 
 
 def _is_cropped(parts: Parts, tracks: Element) -> bool:

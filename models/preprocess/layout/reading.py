@@ -28,6 +28,9 @@ class Layout:
     """Place of a header's field that states no length, and what it should be for readers that believe it."""
     repeats: list[int] = field(default_factory=list)
     """How often the last picture of each picture track is repeated by empty packets after it."""
+    delays: list[float] = field(default_factory=list)
+    """Seconds that each sound track's codec needs to start, in the tracks' order: stated ends contain them,
+    the packets' times do not."""
     ends: list[float] = field(default_factory=list)
     """Seconds: when the file says that it, or one of its tracks, ends."""
 

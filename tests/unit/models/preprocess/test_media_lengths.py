@@ -167,6 +167,59 @@ def test_a_video_that_lost_something_is_refused(
             ask(tmp_path / name)
 
 
+def with_coded_sound(path: Path, codec: str, rate: int) -> Path:
+    """A Matroska file of 25 frames in clusters of 0.2 s, with 1 s of sound by a codec that starts late."""
+    tone = 0.3 * np.sin(np.arange(rate, dtype=np.float32) / 20)
+    with av.open(str(path), "w", options={"cluster_time_limit": "200"}) as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        audio = container.add_stream(codec, rate=rate, layout="mono")
+        for index in range(25):
+            frame = av.VideoFrame.from_ndarray(np.full((64, 96, 3), 8 + 4 * index, np.uint8))
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            container.mux(video.encode(frame))
+            samples = tone[None, index * rate // 25 : (index + 1) * rate // 25]
+            block = av.AudioFrame.from_ndarray(samples.copy(), "fltp", "mono")
+            block.sample_rate, block.pts, block.time_base = rate, index * rate // 25, Fraction(1, rate)
+            container.mux(audio.encode(block))
+        container.mux(video.encode())
+        container.mux(audio.encode())
+    return path
+
+
+@pytest.mark.parametrize(("codec", "rate"), [("aac", 8000), ("libmp3lame", 16000)])
+def test_the_start_of_a_sound_codec_is_no_loss(decoder, tmp_path: Path, codec: str, rate: int) -> None:
+    path = with_coded_sound(tmp_path / "whole.mkv", codec, rate)
+    video, _ = decoder.video(path)
+    assert (video.frames, video.notes) == (25, ())
+    (tmp_path / "cut.mkv").write_bytes(without_last_cluster(path.read_bytes()))
+    with pytest.raises(MediaError, match=r"cut\.mkv: .*(truncated|announced)"):
+        decoder.video(tmp_path / "cut.mkv")
+
+
+def test_the_last_picture_is_shown_until_the_stated_end(decoder, tmp_path: Path) -> None:
+    """FFmpeg takes each packet of GIF for 10 ms long, as those of this file are."""
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w", options={"cluster_time_limit": "200", "write_crc32": "0"}) as container:
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
+        frames = [av.VideoFrame.from_ndarray(np.full((64, 96, 3), 4 * k, np.uint8)) for k in range(25)]
+        for index, frame in enumerate(frames):
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+        for packet in [each for frame in [*frames, None] for each in video.encode(frame)]:
+            packet.pts = packet.dts = packet.pts * 40
+            packet.duration, packet.time_base = 10, Fraction(1, 1000)
+            container.mux(packet)
+    content = path.read_bytes().replace(b"00:00:00.970000000", b"00:00:01.000000000")
+    path.write_bytes(content)
+    assert decoder.video(path)[0].frames == 25
+    (tmp_path / "cut.mkv").write_bytes(without_last_cluster(content))
+    path.write_bytes(content.replace(b"00:00:01.000000000", b"00:00:01.040000000"))
+    for name, message in (("a.mkv", r"1\.04 s of video announced, 1\.00 s found"), ("cut.mkv", "")):
+        with pytest.raises(MediaError, match=rf"{name}: .*{message}"):
+            decoder.video(tmp_path / name)
+
+
 def test_containers_that_cannot_tell_are_noted(decoder, videos, tmp_path: Path) -> None:
     live = write_numbered(
         tmp_path / "live.webm", codec="libvpx", pixels="yuv420p", muxing={"live": "1"}, step=9
