@@ -104,7 +104,7 @@ def _with_av(path: Path) -> tuple[np.ndarray, int, float, list[str]]:
         stream, notes = sound_track(path, container)
         layout = checked_layout(path, container_kind(container))
         announced = layout.samples
-        samples, rate, start, decoding_notes = _decode(path, container, stream)
+        samples, rate, start, decoding_notes = _decode(path, container, stream, layout)
         if announced and len(samples) != announced:
             raise MediaError(f"{path}: damaged: {announced} samples announced, {len(samples)} found")
         notes += [*layout.notes, *decoding_notes]
@@ -112,7 +112,7 @@ def _with_av(path: Path) -> tuple[np.ndarray, int, float, list[str]]:
 
 
 def _decode(
-    path: Path, container: InputContainer, stream: av.AudioStream
+    path: Path, container: InputContainer, stream: av.AudioStream, layout: Layout
 ) -> tuple[np.ndarray, int, float, list[str]]:
     """Samples (n, channels) float32 on the track's own clock, their rate, the start in seconds, and notes."""
     rate, channels = stream.codec_context.sample_rate, stream.codec_context.channels
@@ -134,7 +134,7 @@ def _decode(
             time = None if frame.pts is None else seconds(frame.pts, frame.time_base)
             for block in unify.resample(frame):
                 placed.add(block.to_ndarray(), time)
-    announced = seconds(stream.duration, stream.time_base)
+    announced = 0.0 if layout.is_open else seconds(stream.duration, stream.time_base)
     if placed.length < announced - TOLERANCE:
         raise MediaError(
             f"{path}: truncated: {announced:.2f} s of sound announced, {placed.length:.2f} s found"

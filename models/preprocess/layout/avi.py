@@ -13,6 +13,9 @@ OPEN_END = (
     "its header does not say how long it is, as when recording broke off: a cut at its end cannot be noticed"
 )
 
+OPEN_LENGTH = 0x3FFFFFFF
+"""Numbers of frames from here on are written by programs that cannot go back to the header, and so is 0."""
+
 
 @dataclass
 class Contents:
@@ -62,8 +65,9 @@ def _compared(contents: Contents) -> Layout:
             raise LayoutError(
                 f"damaged: its index lists {contents.indexed[number]} pictures, {count} are there"
             )
-        if announced == 0:
+        if announced == 0 or announced >= OPEN_LENGTH:
             layout.notes.append(OPEN_END)
+            layout.is_open = True
         elif count < announced:
             raise LayoutError(f"truncated: {announced} frames announced, {count} frames found")
         layout.pictures.append(count - contents.empty[number])

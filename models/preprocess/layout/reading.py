@@ -31,6 +31,8 @@ class Layout:
     delays: list[float] = field(default_factory=list)
     """Seconds that each sound track's codec needs to start, in the tracks' order: stated ends contain them,
     the packets' times do not."""
+    is_open: bool = False
+    """Whether the header of a recording that broke off leaves the lengths of its tracks open."""
     ends: list[float] = field(default_factory=list)
     """Seconds: when the file says that it, or one of its tracks, ends."""
 

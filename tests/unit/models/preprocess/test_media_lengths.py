@@ -16,7 +16,7 @@ import soundfile
 
 from models.preprocess.layout.mpeg import missing_pictures
 from models.preprocess.media import MediaError
-from tests.unit.models.preprocess.media_files import numbers, write_numbered
+from tests.unit.models.preprocess.media_files import avi_of, numbers, write_numbered
 
 SOUND = np.round(0.3 * np.sin(np.arange(16000) / 20) * 32767) / 32768
 
@@ -236,6 +236,18 @@ def test_containers_that_cannot_tell_are_noted(decoder, videos, tmp_path: Path) 
         assert any("cannot be noticed" in note for note in video.notes), path
     for name in ("a.mp4", "a.mkv", "a.avi", "a.mov"):
         assert decoder.video(videos[name])[0].notes == ()
+
+
+@pytest.mark.parametrize("length", [0, 0x3FFFFFFF, 0x40000000, 0xFFFFFFFF])
+def test_an_avi_from_a_pipe_is_as_long_as_it_is(decoder, tmp_path: Path, length: int) -> None:
+    """FFmpeg writes 2^30 frames into a pipe."""
+    path = avi_of(tmp_path / "pipe.avi", "PPPPP")
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, data.index(b"strh") + 8 + 32, length)
+    path.write_bytes(data)
+    video, shown = decoder.video(path)
+    assert numbers(shown) == list(range(5))
+    assert "does not say how long it is" in video.notes[0]
 
 
 def test_lost_pictures_of_mpeg_are_told_by_their_numbers() -> None:
