@@ -78,10 +78,11 @@ def read_sound(path: Path) -> Sound:
 def _with_soundfile(path: Path, layout: Layout) -> tuple[np.ndarray, int, float, list[str]]:
     """Samples (n, channels) float32, their rate, the start, 0, and notes."""
     source: Path | io.BytesIO = path
-    if layout.patch is not None:
-        place, field = layout.patch
-        content = path.read_bytes()
-        source = io.BytesIO(content[:place] + field + content[place + len(field) :])
+    if layout.patches:
+        content = bytearray(path.read_bytes())
+        for place, field in layout.patches:
+            content[place : place + len(field)] = field
+        source = io.BytesIO(content)
     try:
         with soundfile.SoundFile(source) as file:
             announced, rate = file.frames, file.samplerate

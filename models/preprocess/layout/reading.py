@@ -24,8 +24,9 @@ class Layout:
     counted."""
     samples: int | None = None
     """Samples a channel that a sound file announces; None: not said."""
-    patch: tuple[int, bytes] | None = None
-    """Place of a header's field that states no length, and what it should be for readers that believe it."""
+    patches: list[tuple[int, bytes]] = field(default_factory=list)
+    """Places in a header that state no length, or a kind that readers do not know, and what should be there
+    for readers that believe them."""
     repeats: list[int] = field(default_factory=list)
     """How often the last picture of each picture track is repeated by empty packets after it."""
     delays: list[float] = field(default_factory=list)

@@ -39,18 +39,37 @@ def check_wave(parts: Parts) -> Layout:
         return _check_w64(parts)
     if magic[:4] not in (b"RIFF", b"RIFX", b"RF64", b"BW64"):
         return Layout()
-    order = ">" if magic[:4] == b"RIFX" else "<"
+    layout = _check_riff(parts, ">" if magic[:4] == b"RIFX" else "<")
+    if magic[:4] == b"BW64":
+        # The same format by another name, which libsndfile does not know.
+        layout.patches.append((0, b"RF64" if parts.at(12, 4) == b"ds64" else b"RIFF"))
+    return layout
+
+
+def _check_riff(parts: Parts, order: str) -> Layout:
     wide: dict[bytes, int] = {}
+    wide_place = 0
     align = 1
     for chunk in _chunks(parts, order):
         if chunk.name == b"ds64":
             riff, data = parts.fields("<QQ", chunk.start)
-            wide = {b"RIFF": riff, b"data": data}
+            wide, wide_place = {b"RIFF": riff, b"data": data}, chunk.start
         elif chunk.name == b"fmt ":
             align = _check_format(parts, chunk, order)
         elif chunk.name == b"data":
+            if chunk.size == 0xFFFFFFFF and wide and not wide[b"data"]:
+                return _open_wide(parts, chunk, wide_place, align)
             return _check_data(parts, chunk, wide, order, align)
     return Layout()
+
+
+def _open_wide(parts: Parts, chunk: Chunk, wide_place: int, align: int) -> Layout:
+    """The layout of a file with 64-bit sizes that were left open."""
+    there = parts.size - chunk.start
+    if there < align:
+        return Layout()
+    sizes = struct.pack("<QQ", parts.size - 8, there - there % align)
+    return Layout([PIPED], patches=[(wide_place, sizes)])
 
 
 def _chunks(parts: Parts, order: str, start: int = 12) -> Iterator[Chunk]:
@@ -82,7 +101,7 @@ def _check_data(parts: Parts, chunk: Chunk, wide: dict[bytes, int], order: str, 
     elif size >= PLACEHOLDER:
         return Layout([PIPED])
     elif size == 0 and there >= align:
-        return Layout([PIPED], patch=(chunk.start - 4, struct.pack(f"{order}I", there - there % align)))
+        return Layout([PIPED], patches=[(chunk.start - 4, struct.pack(f"{order}I", there - there % align))])
     if there < size:
         raise LayoutError(f"truncated: {size} bytes of sound announced, {there} found")
     if size % align:

@@ -50,6 +50,24 @@ def test_a_wav_from_a_pipe_is_as_long_as_it_is(decoder, tmp_path: Path, riff: in
     assert "does not say how long it is" in sound.notes[0]
 
 
+@pytest.mark.parametrize("magic", [b"RF64", b"BW64"])
+def test_wav_with_wide_sizes_is_read(decoder, tmp_path: Path, magic: bytes) -> None:
+    """Its sizes are 0 when FFmpeg writes it into a pipe; BW64 is the name that broadcasters use."""
+    content = wav("RF64")
+    content[:4] = magic
+    (tmp_path / "whole.wav").write_bytes(content)
+    (tmp_path / "cut.wav").write_bytes(content[:-100])
+    content[20:44] = bytes(24)
+    (tmp_path / "pipe.wav").write_bytes(content)
+    for name, notes in (("whole.wav", 0), ("pipe.wav", 1)):
+        sound = decoder.sound(tmp_path / name)
+        np.testing.assert_array_equal(sound.waveform, SOUND.astype(np.float32))
+        assert len(sound.notes) == notes
+    assert "does not say how long it is" in sound.notes[0]
+    with pytest.raises(MediaError, match=r"cut\.wav: truncated"):
+        decoder.sound(tmp_path / "cut.wav")
+
+
 @pytest.mark.parametrize("form", ["WAV", "RF64", "W64", "AIFF", "FLAC", "OGG"])
 def test_a_cut_sound_file_is_refused_in_every_format(decoder, tmp_path: Path, form: str) -> None:
     content = wav(form, "VORBIS" if form == "OGG" else "PCM_16")
