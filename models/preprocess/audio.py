@@ -19,7 +19,7 @@ from av.container import InputContainer
 from models.audio.framing import SAMPLE_RATE
 from models.preprocess.container import open_container, sound_track
 from models.preprocess.layout.reading import Layout
-from models.preprocess.lengths import checked_layout, container_kind, sound_file_kind
+from models.preprocess.lengths import UNCHECKED_SOUND, checked_layout, container_kind, sound_file_kind
 from models.preprocess.media import MAX_SECONDS, MediaError, seconds
 
 SOUNDFILE_SUFFIXES = (".wav", ".flac", ".ogg", ".aif", ".aiff")
@@ -36,6 +36,8 @@ CLOCK_TOLERANCE = 0.01
 """Seconds by which a block's time may differ from the end of the one before; clocks are rounded and drift."""
 MAX_PADDING = 4096
 """Samples with which codecs fill up their last block, at most."""
+MP3_PACKET = 1152
+"""Samples of a packet of MP3, at most."""
 MAX_OVERLAP = 0.5
 """Seconds by which sound may be given twice; more is a clock that starts again."""
 
@@ -58,7 +60,8 @@ def read_sound(path: Path) -> Sound:
     """
     kind = sound_file_kind(path)
     if path.suffix.lower() in SOUNDFILE_SUFFIXES and kind != "flac":
-        samples, rate, start, notes = _with_soundfile(path, checked_layout(path, kind))
+        layout = Layout([UNCHECKED_SOUND]) if kind is None else checked_layout(path, kind)
+        samples, rate, start, notes = _with_soundfile(path, layout)
     else:
         samples, rate, start, notes = _with_av(path)
     if samples.size == 0:
@@ -86,11 +89,13 @@ def _with_soundfile(path: Path, layout: Layout) -> tuple[np.ndarray, int, float,
     try:
         with soundfile.SoundFile(source) as file:
             announced, rate = file.frames, file.samplerate
+            # Of MP3 the number is libsndfile's estimate, from the size of its first packet.
+            spare = 2 * MP3_PACKET + announced // 100 if file.subtype.startswith("MPEG_LAYER") else 0
             _refuse_long(path, announced / max(rate, 1))
             samples = file.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         raise MediaError(f"{path}: cannot be read as sound: {error.error_string}") from error
-    if len(samples) < announced:
+    if len(samples) < announced - spare:
         raise MediaError(f"{path}: truncated: {announced} samples announced, {len(samples)} found")
     return samples, rate, 0.0, layout.notes
 

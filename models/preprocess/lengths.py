@@ -52,6 +52,9 @@ OPEN_SOUND = {
     "aac": "AAC without a container does not say how long it is: a cut at its end cannot be noticed",
     "mp3": "MP3 does not say how long it is: a cut at its end cannot be noticed",
 }
+UNCHECKED_SOUND = (
+    "its length is not checked, as its contents are no WAV, AIFF or Ogg: a cut cannot be noticed"
+)
 ROUNDING = 0.02
 """Seconds by which the stated end of a file may lie after the last packet's."""
 

@@ -106,6 +106,28 @@ def test_chunks_behind_the_sound_are_let_pass(decoder, tmp_path: Path) -> None:
         assert len(decoder.sound(tmp_path / name).waveform) == 16000
 
 
+@pytest.mark.parametrize(("form", "subtype"), [("NIST", "PCM_16"), ("AU", "PCM_16"), ("MP3", None)])
+def test_other_formats_named_wav_are_noted(decoder, tmp_path: Path, form: str, subtype: str | None) -> None:
+    soundfile.write(tmp_path / "a.wav", SOUND, 16000, format=form, subtype=subtype)
+    assert "cannot be noticed" in decoder.sound(tmp_path / "a.wav").notes[0]
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_mp3_in_wav_is_as_long_as_it_is(decoder, tmp_path: Path, rate: int) -> None:
+    tone = 0.3 * np.sin(np.arange(rate, dtype=np.float32) / 20)
+    with av.open(str(tmp_path / "a.wav"), "w") as container:
+        audio = container.add_stream("libmp3lame", rate=rate, layout="mono")
+        block = av.AudioFrame.from_ndarray(tone[None], "fltp", "mono")
+        block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
+        container.mux(audio.encode(block))
+        container.mux(audio.encode())
+    assert 16000 <= len(decoder.sound(tmp_path / "a.wav").waveform) < 18000
+    content = (tmp_path / "a.wav").read_bytes()
+    (tmp_path / "cut.wav").write_bytes(content[:-300])
+    with pytest.raises(MediaError, match=r"cut\.wav: truncated"):
+        decoder.sound(tmp_path / "cut.wav")
+
+
 def test_flac_without_a_length_is_read_and_noted(decoder, tmp_path: Path) -> None:
     content = wav("FLAC")
     (fields,) = struct.unpack_from(">Q", content, 18)
