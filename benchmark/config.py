@@ -111,6 +111,7 @@ KINDS = ("method", "floor", "ceiling")
 OBSERVE_LEAST = {"clips": 0, "frames": 2, "frame_size": 32, "judge_sentences": 2, "resamples": 1}
 """The smallest values of `observe`: a velocity needs two frames, the renderer 32 pixels, the judges every
 emotion, and not every sentence is spoken in all."""
+LARGEST_SEED = 2**32 - 1
 WORKERS_PER_CORE = 8
 """More would only take memory from each other."""
 NO_VALUE = object()
@@ -552,10 +553,12 @@ def _names(cfg: DictConfig, key: str) -> tuple[str, ...]:
 def _seeds(cfg: DictConfig) -> tuple[int, ...]:
     value = _value(cfg, "seeds")
     values = [value] if isinstance(value, int) else list(value) if OmegaConf.is_list(value) else []
-    seeds = tuple(v for v in values if isinstance(v, int) and not isinstance(v, bool) and v >= 0)
+    whole = (v for v in values if isinstance(v, int) and not isinstance(v, bool))
+    seeds = tuple(v for v in whole if 0 <= v <= LARGEST_SEED)
     if not values or len(seeds) != len(values):
         raise ConfigError(
-            f"seeds: expected a list of whole numbers from 0 up, such as [0,1,2], got {shown(value)}"
+            f"seeds: expected a list of whole numbers from 0 to {LARGEST_SEED}, such as [0,1,2], "
+            f"got {shown(value)}"
         )
     if len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds: a seed is there twice in {shown(values)}")

@@ -135,13 +135,16 @@ def make_plan(settings: Settings, study: Study) -> Plan:
 
 def _check_extractors(study: Study) -> None:
     """Told before any training, not when the first prediction is scored."""
-    from benchmark.metrics.extractors import ExtractorError
+    from benchmark.metrics.extractors import INCEPTION_DIGEST, ExtractorError
+    from models.weights import published_bytes
 
     if any(item.truth.filmed for item in study.items):
         try:
-            study.weights()
+            weights = study.weights()
         except ExtractorError as error:
             raise ConfigError(f"metrics.extractors: {error}; or leave it empty: []") from error
+        if "inception" in weights:
+            published_bytes(weights["inception"], INCEPTION_DIGEST)
 
 
 # Rows

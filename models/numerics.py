@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from models.errors import ConfigError
+
 LIBRARIES = (
     "numpy",
     "scipy",
@@ -121,9 +123,13 @@ def numerics(device: str = "cpu") -> Numerics:
 
     Args:
         device: as torch names it.
+
+    Raises:
+        ConfigError: there is no such device.
     """
     import torch
 
+    _check_device(device)
     facts: dict[str, Any] = dict(array_numerics().facts)
     facts["torch"] = torch.__version__
     facts["torch build"] = _torch_build(torch.__config__.show())
@@ -149,6 +155,15 @@ def thread_count() -> int:
 
     pools = [int(pool["num_threads"]) for pool in threadpoolctl.threadpool_info()]
     return max(torch.get_num_threads(), *pools)
+
+
+def _check_device(device: str) -> None:
+    import torch
+
+    kind, _, index = device.partition(":")
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ConfigError(f"device: torch finds no {device}, but {count} GPUs; device=cpu needs none")
 
 
 def _version(package: str) -> str:

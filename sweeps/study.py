@@ -170,12 +170,15 @@ def storage_of(place: str | Path) -> optuna.storages.RDBStorage:
         path = text
     elif scheme == "sqlite" and rest and not _SQLITE_OPTIONS.search(rest):
         path = rest
-    elif text in ("sqlite://", "sqlite:///"):
+    elif text.startswith("sqlite") and re.search(r":/*$|:memory:|mode=memory", text):
         path = ":memory:"
     else:
         # SQLite gives up on a locked file after 5 s unless it is told to wait.
         waiting = {"connect_args": {"timeout": LOCKED_SECONDS}} if text.startswith("sqlite:") else None
-        return optuna.storages.RDBStorage(text, engine_kwargs=waiting)
+        try:
+            return optuna.storages.RDBStorage(text, engine_kwargs=waiting)
+        except ArgumentError as error:
+            raise ConfigError(f"storage: {_first_line(error)}") from error
     if path == ":memory:" or "\0" in path:
         raise ConfigError(f"storage: expected a file that lasts, or a server, got {path[:80]!r}")
     # Opened here: in an address, SQLAlchemy, Alembic and Optuna each read some characters otherwise.

@@ -80,6 +80,13 @@ class Corpus(ABC):
             CorpusError: naming the clip, if its media cannot be used.
         """
 
+    def check_unchanged(self, clip: Clip) -> None:  # noqa: B027 -- generated clips have no files
+        """Refuse a clip whose files are not those that the identity was taken of.
+
+        Raises:
+            CorpusError: naming the file.
+        """
+
     def counterfactual(self, timing: Clip, emotion: Clip, pose: Clip) -> Clip | None:
         """The clip, not yet prepared, of the words of `timing`, the emotion of `emotion`, the pose of `pose`.
 

@@ -134,8 +134,13 @@ class Parametric(Corpus):
 
     def prepare(self, clip: Clip, *, frames: bool = False) -> None:
         wanted = ("waveform", *FACE, *(("frames",) if frames else ()))
-        if not holds(clip.directory, *wanted):
-            publish(clip.directory, self._arrays(self._parts(clip.id), frames))
+        if holds(clip.directory, *wanted):
+            return
+        parts = self._parts(clip.id)
+        arrays = self._arrays(parts, frames)
+        # Mouth shapes are read from files of the speech.
+        self.speech.check_unchanged(parts.timing)
+        publish(clip.directory, arrays)
 
     def _parts(self, clip_id: str) -> Parts:
         names = clip_id.removeprefix("cf--").split("--") if clip_id.startswith("cf--") else [clip_id] * 3

@@ -7,6 +7,7 @@ remembered beside the prepared clips. `benchmark.preparation` decides what follo
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import inspect
 import json
@@ -46,6 +47,8 @@ MIN_SECONDS = 0.4
 """Shortest recording: ten video frames. Below that, velocities and the networks' windows see padding only."""
 UNREADABLE = "unreadable: "
 """Begins what stands for the digest of a file that cannot be read."""
+MISSING = f"{UNREADABLE}{os.strerror(errno.ENOENT)}"
+"""What stands for the digest of a file that is not there."""
 SILENCE = 2.0**-12
 """Span of a waveform in [-1, 1] up to which it holds no sound: a few steps of 16-bit dither."""
 
@@ -258,17 +261,16 @@ class Recordings(Corpus):
             return
         with naming(clip):
             arrays = self._arrays(clip)
-        # Under the old identity there would be arrays of other files.
-        for path in self._read_for(clip.id):
-            if path in self._contents and _content(path) != self._contents[path]:
-                raise CorpusError(f"{path} changed after this run was planned: run the same command again")
+        self.check_unchanged(clip)
         publish(clip.directory, arrays)
 
-    def _read_for(self, clip_id: str) -> tuple[Path, ...]:
-        """Return the files that a clip's arrays are made from."""
-        path = self._files[clip_id]
-        beside = self._detector.files(path) if self._detector else ()
-        return (*self._inputs(clip_id), *beside)
+    def check_unchanged(self, clip: Clip) -> None:
+        # Under the old identity there would be arrays of other files.
+        recording = self._files[clip.id]
+        beside = self._detector.files(recording) if self._detector else ()
+        for path in (*self._inputs(clip.id), *beside):
+            if _content(path) != self._contents.get(path, MISSING):
+                raise CorpusError(f"{path} changed after this run was planned: run the same command again")
 
     @abstractmethod
     def _clip(self, name: str, directory: Path) -> Clip:

@@ -29,6 +29,7 @@ def settings(tmp_path, *arguments: str) -> Settings:
         ("seeds=[]", "seeds: expected a list of whole numbers"),
         ("seeds=[1.5]", "seeds: expected a list of whole numbers"),
         ("seeds=[true]", "seeds: expected a list of whole numbers"),
+        ("seeds=[4294967296]", "seeds: expected a list of whole numbers from 0 to 4294967295"),
         ("seeds=1,2", "one value expected; for several values use"),
         ("workers=two", "workers: expected int, got 'two'"),
         ("dry_run=yes please", "dry_run: expected bool, got 'yes please'"),

@@ -10,6 +10,7 @@ from benchmark.config import load
 from benchmark.errors import ConfigError
 from benchmark.plan import make_plan
 from benchmark.study import Study, StudyConfig
+from models.errors import InputError
 
 
 def stage_ids(tmp_path: Path, *overrides: str) -> dict[str, str]:
@@ -51,6 +52,18 @@ def test_weights_that_scoring_lacks_are_told_before_any_training(tmp_path: Path,
         stage_ids(tmp_path)
     assert stage_ids(tmp_path, "metrics.extractors=[]")
     assert stage_ids(tmp_path, "items.filmed=false")
+
+
+def test_other_files_than_inceptions_are_refused_before_any_training(tmp_path: Path):
+    (tmp_path / "w.pth").write_bytes(b"no weights")
+    with pytest.raises(InputError, match=r"w\.pth"):
+        stage_ids(tmp_path, f"metrics.inception_weights={tmp_path}/w.pth")
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    with pytest.raises(ConfigError, match="device: torch finds no cuda:1, but 1 GPUs; device=cpu needs none"):
+        stage_ids(tmp_path, "device=cuda:1")
 
 
 def test_columns_of_judges_that_are_missing_say_why() -> None:

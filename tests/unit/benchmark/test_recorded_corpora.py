@@ -233,6 +233,35 @@ def test_a_file_that_changed_after_planning_is_not_prepared(
     assert again.clips()[0].directory.is_dir()
 
 
+def test_a_face_is_not_made_of_labels_that_changed_after_planning(emodb: EmoDB, tmp_path: Path) -> None:
+    faces = Parametric(corpus=emodb, cache=str(tmp_path / "faces"))
+    clip = faces.clips()[0]
+    emodb.prepare(emodb.clips()[0])
+    labels = tmp_path / "emodb" / "lablaut" / "03a01Faxx.lablaut"
+    labels.write_text(LABELS.replace("0.300", "0.250"), encoding="latin-1")
+    with pytest.raises(CorpusError, match=r"03a01Faxx\.lablaut changed after this run was planned"):
+        faces.prepare(clip)
+    assert not clip.directory.exists()
+    labels.write_text(LABELS, encoding="latin-1")
+    faces.prepare(clip)
+
+
+def test_a_landmark_file_that_appeared_after_planning_is_not_read(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in "ab":
+        root.mkdir(exist_ok=True)
+        (root / f"{name}.mp4").write_text(f"video {name}")
+        (root / f"{name}.csv").write_text(name)
+    corpus = Folder(root=str(root), cache=str(tmp_path / "cache"), detector=Given())
+    first, second = corpus.clips()
+    corpus.check_unchanged(first)
+    (root / "a.npy").write_text("a")
+    (root / "b.csv").rename(root / "b.txt")
+    for clip, name in ((first, "a.npy"), (second, "b.txt")):
+        with pytest.raises(CorpusError, match=f"{name} changed after this run was planned"):
+            corpus.check_unchanged(clip)
+
+
 def test_a_truncated_recording_is_named_and_nothing_is_left(emodb: EmoDB, tmp_path: Path) -> None:
     path = tmp_path / "emodb" / "wav" / "03a01Wa.wav"
     path.write_bytes(path.read_bytes()[:3000])

@@ -15,7 +15,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
 
 from benchmark.config import load
-from benchmark.errors import Interrupted, one_line
+from benchmark.errors import ConfigError, Interrupted, one_line
 from benchmark.execute import Outcome
 from benchmark.jobs import Surroundings, run_job
 from models import targets
@@ -225,3 +225,20 @@ def test_the_file_of_a_storage_may_have_any_name(tmp_path, name, form):
     storage = storage_of(form.format(path))
     assert storage.get_all_studies() == []
     assert path.is_file()
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite+pysqlite://",
+        "sqlite+pysqlite:///:memory:",
+        "sqlite:///file::memory:?cache=shared&uri=true",
+        "sqlite:///file:m?mode=memory&cache=shared&uri=true",
+        "nonsense://",
+    ],
+)
+def test_a_storage_that_does_not_last_is_refused(place: str) -> None:
+    with pytest.raises(ConfigError, match="storage: "):
+        storage_of(place)
