@@ -138,10 +138,11 @@ def _timeline(path: Path, progress: Callable[[], None]) -> tuple[Timeline, tuple
         if missing:
             raise MediaError(f"{path}: {missing} pictures are missing: their numbers have gaps")
         # Of some codecs, as GIF, packets last shorter than their pictures are shown.
-        usual_end = max(timeline.usual_end, timeline.ends.get(stream.index, 0.0))
+        packets_end = timeline.ends.get(stream.index, 0.0)
+        usual_end = max(timeline.usual_end, packets_end)
         check_end(path, container, layout, {**timeline.ends, stream.index: usual_end})
         stated = tagged_end(stream)
-        if timeline.end < stated - ROUNDING:
+        if packets_end < stated - ROUNDING:
             timeline = replace(timeline, end=min(stated, usual_end))
         pictures = count_of_track(layout.pictures, container, stream)
         if timeline.packets < pictures:

@@ -237,9 +237,8 @@ def test_the_start_of_a_sound_codec_is_no_loss(decoder, tmp_path: Path, codec: s
         decoder.video(tmp_path / "cut.mkv")
 
 
-def test_the_last_picture_is_shown_until_the_stated_end(decoder, tmp_path: Path) -> None:
-    """FFmpeg takes each packet of GIF for 10 ms long, as those of this file are."""
-    path = tmp_path / "a.mkv"
+def with_packets_of(path: Path, duration: int, last: int) -> bytes:
+    """Write a Matroska file of 25 pictures whose packets say that they last so many milliseconds."""
     with av.open(str(path), "w", options={"cluster_time_limit": "200", "write_crc32": "0"}) as container:
         video = container.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 96, 64, "yuv420p"
@@ -248,9 +247,16 @@ def test_the_last_picture_is_shown_until_the_stated_end(decoder, tmp_path: Path)
             frame.pts, frame.time_base = index, Fraction(1, 25)
         for packet in [each for frame in [*frames, None] for each in video.encode(frame)]:
             packet.pts = packet.dts = packet.pts * 40
-            packet.duration, packet.time_base = 10, Fraction(1, 1000)
+            packet.duration = last if packet.pts == 960 else duration
+            packet.time_base = Fraction(1, 1000)
             container.mux(packet)
-    content = path.read_bytes().replace(b"00:00:00.970000000", b"00:00:01.000000000")
+    return path.read_bytes()
+
+
+def test_the_last_picture_is_shown_until_the_stated_end(decoder, tmp_path: Path) -> None:
+    """FFmpeg takes each packet of GIF for 10 ms long, as those of this file are."""
+    path = tmp_path / "a.mkv"
+    content = with_packets_of(path, 10, 10).replace(b"00:00:00.970000000", b"00:00:01.000000000")
     path.write_bytes(content)
     assert decoder.video(path)[0].frames == 25
     (tmp_path / "cut.mkv").write_bytes(without_last_cluster(content))
@@ -258,6 +264,11 @@ def test_the_last_picture_is_shown_until_the_stated_end(decoder, tmp_path: Path)
     for name, message in (("a.mkv", r"1\.04 s of video announced, 1\.00 s found"), ("cut.mkv", "")):
         with pytest.raises(MediaError, match=rf"{name}: .*{message}"):
             decoder.video(tmp_path / name)
+
+
+def test_a_last_picture_that_lasts_long_is_shown_for_half_a_second(decoder, tmp_path: Path) -> None:
+    assert b"00:00:02.960000000" in with_packets_of(tmp_path / "a.mkv", 40, 2000)
+    assert decoder.video(tmp_path / "a.mkv")[0].frames == 24 + 12
 
 
 def test_containers_that_cannot_tell_are_noted(decoder, videos, tmp_path: Path) -> None:
