@@ -28,6 +28,7 @@ from benchmark.metrics.registry import METRICS
 from benchmark.training.stage_cache import digest_of
 from models.arguments import check_arguments, shown
 from models.audio.aligners import Aligner
+from models.errors import first_line
 from models.face3d.alignment import LandmarkAlignment
 from models.method import Method, Stage
 from models.rendering.cycle.losses import CycleLosses
@@ -194,7 +195,7 @@ class Composer:
             raise self._explain(error, texts) from error
 
     def _explain(self, error: Exception, texts: Sequence[str]) -> ConfigError:
-        message = _first_line(error)
+        message = first_line(error)
         if isinstance(error, MissingConfigException) and "Could not find '" in message:
             missing = message.split("Could not find '")[1].split("'")[0]
             group, _, name = missing.partition("/")
@@ -343,17 +344,12 @@ def _parsed(text: str) -> Override:
         override = OverridesParser.create().parse_override(text)
     except Exception as error:
         # Not HydraException alone: deep nesting ends in a RecursionError of the parser.
-        reason = _first_line(error)
+        reason = first_line(error)
         hint = "" if "=" not in text else "; a value with special characters is written key='value'"
         raise ConfigError(f"expected key=value, got {shown(text)} ({reason}){hint}") from error
     if not override.key_or_group:
         raise ConfigError(f"expected key=value, got {shown(text)} (there is no key)")
     return override
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).split("\n")
-    return lines[0].strip() or type(error).__name__
 
 
 def _last_of_each(texts: Iterable[str]) -> list[str]:
@@ -497,7 +493,7 @@ def _value(cfg: DictConfig, key: str) -> Any:
 
 def _interpolation_error(error: BaseException) -> str:
     """Return why a value cannot be read: OmegaConf puts its own words before those of a resolver."""
-    return re.sub(r"^\w+ raised while resolving interpolation: ", "", _first_line(error))
+    return re.sub(r"^\w+ raised while resolving interpolation: ", "", first_line(error))
 
 
 def _resolved(cfg: DictConfig, key: str) -> dict[str, Any]:

@@ -114,9 +114,22 @@ def is_storage_fault(error: BaseException) -> bool:
     return False
 
 
+def escaped(text: str) -> str:
+    """Return a text with escapes for the characters that have no glyph.
+
+    They steer terminals, text direction, readers of CSV and font engines.
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def printable(text: str) -> str:
-    """Return a text on one line; what has no glyph is escaped, as it may steer a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    """Return a text on one line, `escaped`."""
+    return escaped(" ".join(text.split()))
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or its type where it has none."""
+    return str(error).split("\n")[0].strip() or type(error).__name__
 
 
 def one_line(error: BaseException, longest: int = LONGEST_LINE) -> str:

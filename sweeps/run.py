@@ -15,7 +15,7 @@ from benchmark.errors import ConfigError, Interrupted, one_line
 from benchmark.signals import deferred, run_and_exit, run_interruptible
 from benchmark.workers import one_thread
 from models.arguments import shown
-from models.errors import FAILED, StorageError, storage_faults
+from models.errors import FAILED, StorageError, UserError, storage_faults
 
 if TYPE_CHECKING:
     from sweeps.objective import Objective
@@ -134,6 +134,9 @@ def _stored(request: Request, search_path: Sequence[str]) -> int:
 
     try:
         return _sweep(request, search_path)
+    except UserError:
+        # A refusal of the address has the storage's error as its cause.
+        raise
     except Exception as error:
         if not is_storage_error(error):
             raise

@@ -22,7 +22,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from benchmark.errors import ConfigError
-from models.errors import StorageError
+from models.errors import StorageError, first_line
 from models.seeding import derive_seed
 
 _SQLITE_OPTIONS = re.compile(r"\?(uri|timeout|mode|cache|check_same_thread|isolation_level)=[^/]*$")
@@ -141,10 +141,10 @@ def open_sweep(
         study = optuna.create_study(storage=storage, study_name=name, load_if_exists=True)
     except (ArgumentError, ImportError, ValueError, LookupError) as error:
         raise ConfigError(
-            f"storage: expected a file, or an address such as sqlite:///a.db ({_first_line(error)})"
+            f"storage: expected a file, or an address such as sqlite:///a.db ({first_line(error)})"
         ) from error
     except (SQLAlchemyError, optuna.exceptions.OptunaError, RuntimeError) as error:
-        raise StorageError(f"the storage of the sweep cannot be opened: {_first_line(error)}") from error
+        raise StorageError(f"the storage of the sweep cannot be opened: {first_line(error)}") from error
     _check_identity(study, name, json.loads(json.dumps(whole)))
     return Sweep(study, name, seed, distributions, defaults)
 
@@ -175,10 +175,7 @@ def storage_of(place: str | Path) -> optuna.storages.RDBStorage:
     else:
         # SQLite gives up on a locked file after 5 s unless it is told to wait.
         waiting = {"connect_args": {"timeout": LOCKED_SECONDS}} if text.startswith("sqlite:") else None
-        try:
-            return optuna.storages.RDBStorage(text, engine_kwargs=waiting)
-        except ArgumentError as error:
-            raise ConfigError(f"storage: {_first_line(error)}") from error
+        return optuna.storages.RDBStorage(text, engine_kwargs=waiting)
     if path == ":memory:" or "\0" in path:
         raise ConfigError(f"storage: expected a file that lasts, or a server, got {path[:80]!r}")
     # Opened here: in an address, SQLAlchemy, Alembic and Optuna each read some characters otherwise.
@@ -209,7 +206,3 @@ def is_storage_error(error: BaseException) -> bool:
             return True
         link = link.__cause__
     return False
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
