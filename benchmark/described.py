@@ -150,9 +150,18 @@ def _check(described: TypeAdapter[Any], value: Any, path: str) -> None:
     try:
         described.validate_python(value)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join([path, *map(str, first["loc"])])
-        raise ValueError(f"{place[:200]}: {first['msg']}") from error
+        raise ValueError(first_problem(error, path)) from error
+
+
+def first_problem(error: ValidationError, *above: str) -> str:
+    """Return the first place of a validation and its problem.
+
+    Args:
+        above: names of what the value lies in.
+    """
+    first = error.errors(include_url=False)[0]
+    place = ".".join([*above, *map(str, first["loc"])])[:200]
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _check_emotion(name: str, judge: Mapping[str, Any]) -> None:

@@ -22,9 +22,9 @@ from benchmark.data.recordings import UnusableRecording
 from benchmark.data.views import DeclaredData
 from benchmark.errors import Interrupted, UnusableInput
 from benchmark.observations import OBSERVATIONS, write_observations
-from benchmark.plan import Job
+from benchmark.plan import Job, corpus_of
 from benchmark.records import write_text
-from benchmark.study import DATA, Study, stage_data
+from benchmark.study import Study, stage_data
 from benchmark.training.stage_cache import StageFolder
 from models.artefacts import save_arrays
 from models.errors import InputError, StageError, storage_error
@@ -201,7 +201,7 @@ def _prepare(job: Job, around: Surroundings) -> None:
         CorpusError: unless the job is to collect them: naming the clips that cannot be used, and why the
             first of them cannot.
     """
-    study, key = around.study, job.payload.get("corpus", DATA)
+    study, key = around.study, corpus_of(job)
     wanted = {clip.id: clip for clip in study.clips_of(key)}
     refused: dict[str, InputError] = {}
     for number, identity in enumerate(job.payload["clips"], start=1):
@@ -226,7 +226,7 @@ def _stage(job: Job, folder: StageFolder, inputs: Mapping[str, Path], around: Su
     stage = instantiate(job.payload["config"], f"method.{name}", Stage)
     data = DeclaredData(around.study.data, name, stage.reads)
     stage.run(data, inputs, Run(folder, name, job.payload["seed"], around))
-    if stage_data(stage, around.study.training_identity) != job.recipe["data"]:
+    if stage.outside and stage_data(stage, around.study.training_identity) != job.recipe["data"]:
         files = ", ".join(str(path) for path in stage.outside)
         raise StageError(
             f"what stage {name} reads ({files}) changed after the run was planned: run the same command again"

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
-from benchmark.described import check_described
+from benchmark.described import check_described, first_problem
 from benchmark.names import LONGEST_TEXT, is_name, is_path_of_names
 from models.errors import UserError, printable
 from models.files import remove_leftovers, replace_text
@@ -361,11 +361,7 @@ def _bounded(value: Any, digits: str) -> Any:
 
 def _reason(error: Exception) -> str:
     """Return what is wrong in one line: of a validation, the first place and its problem."""
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"])[:200]
-        return printable(f"{place}: {first['msg']}" if place else first["msg"])
-    return printable(str(error))
+    return printable(first_problem(error) if isinstance(error, ValidationError) else str(error))
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:

@@ -38,7 +38,7 @@ def claim(settings: Settings, study: Study) -> None:
     """
     place = settings.run_directory / CORPUS
     corpus = _described(settings, study)
-    holder = _read(place)
+    holder = described = _read(place)
     if holder is None:
         holder = _of_manifest(settings.run_directory / MANIFEST)
         if place.is_file() and holder is not None and holder["identity"] != study.corpus_id:
@@ -52,7 +52,7 @@ def claim(settings: Settings, study: Study) -> None:
             f"{settings.run_directory} holds results of {_words(holder)}, and this is {_words(corpus)}: name "
             "another folder by run=NAME, or remove it"
         )
-    if not settings.dry_run and _read(place) != corpus:
+    if not settings.dry_run and described != corpus:
         write_text(place, json.dumps(corpus, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 

@@ -410,11 +410,14 @@ class Pool:
             self._watch.end(worker.key)
         worker.key = None
 
-    def _lost(self, worker: _Worker, code: int | None) -> Iterable[Event]:
-        """Forget a worker that has ended; its job has failed."""
+    def _forget(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         worker.connection.close()
         worker.stack.close()
+
+    def _lost(self, worker: _Worker, code: int | None) -> Iterable[Event]:
+        """Forget a worker that has ended; its job has failed."""
+        self._forget(worker)
         if (key := worker.key) is None:
             return
         self._free(worker)
@@ -450,7 +453,7 @@ class Pool:
         worker.process.kill()
         worker.process.join()
         self._free(worker)
-        list(self._lost(worker, None))
+        self._forget(worker)
         yield Failed(key, f"stalled: {said.partition(': ')[2]}", trace=stack)
 
     def stop(self, grace: float) -> None:

@@ -161,8 +161,7 @@ def _check_device(device: str) -> None:
     import torch
 
     kind, _, index = device.partition(":")
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        count = torch.cuda.device_count()
+    if kind == "cuda" and int(index or 0) >= (count := torch.cuda.device_count()):
         raise ConfigError(f"device: torch finds no {device}, but {count} GPUs; device=cpu needs none")
 
 

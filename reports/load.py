@@ -31,6 +31,7 @@ from benchmark.records import (
     read_probes,
     read_records,
 )
+from models.errors import escaped
 
 SEEDED_KINDS = ("method", "ablation")
 """Kinds of row that must have every seed; a floor or a ceiling may have been run once for all seeds."""
@@ -151,14 +152,9 @@ def load_study(directory: Path) -> Study:
 
 
 def _shown(value: Any) -> Any:
-    """Return a value with escapes for the characters in its texts that have no glyph.
-
-    They come from people's tables, and steer terminals, text direction, CSV readers and font engines.
-    """
+    """Return a value whose texts are `escaped`: they come from people's tables."""
     if isinstance(value, str):
-        return (
-            value if value.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
-        )
+        return escaped(value)
     if isinstance(value, Mapping):
         return {key: _shown(item) for key, item in value.items()}
     if isinstance(value, tuple | list):

@@ -144,12 +144,11 @@ class Recordings(Corpus):
         for clip_id, path in self._files.items():
             first_clips.setdefault(path, clip_id)
         verdicts = _Verdicts(Path(self._cache) / "inspected" / f"{_inspection_digest()}.json")
-        digests = _Digests.of_root(self._root, Path(self._cache))
         found: dict[str, Verdict] = {}
         for number, (path, clip_id) in enumerate(first_clips.items(), start=1):
             inputs = self._inputs(clip_id)
             name = path.relative_to(self._root).as_posix()
-            contents = [digests.of(each.relative_to(self._root).as_posix(), each) for each in inputs]
+            contents = [self._contents.get(each, MISSING) for each in inputs]
             if any(content.startswith(UNREADABLE) for content in contents):
                 verdict, _ = self._verdict(path, inputs)
             else:
@@ -158,7 +157,6 @@ class Recordings(Corpus):
                 verdict = verdicts.of(key, lambda path=path, inputs=inputs: self._verdict(path, inputs))
             found[name] = verdict
             progress(number, len(first_clips))
-        digests.save()
         verdicts.save()
         unusable = {name: verdict.reason for name, verdict in found.items() if verdict.reason}
         remarks = {name: verdict.remark for name, verdict in found.items() if not verdict.reason}
@@ -407,11 +405,11 @@ class _Digests:
     def of(self, name: str, path: Path) -> str:
         try:
             state = path.stat()
-            stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
-            known = self._known.get(name)
         except OSError as error:
             # Inspection names it, together with the others that cannot be used.
             return f"{UNREADABLE}{error.strerror}"
+        stamp = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        known = self._known.get(name)
         if known is not None and known[1:] == stamp:
             return str(known[0])
         digest = _content(path)

@@ -49,9 +49,6 @@ class FaceAlignment(FaceDetector):
         versions = f"{importlib.metadata.version('face-alignment')} torch {torch.__version__}"
         return f"face_alignment v{VERSION} {versions} {self._weights_digest}"
 
-    def files(self, media: Path) -> tuple[Path, ...]:
-        return ()
-
     def find(
         self,
         frames: np.ndarray,

@@ -118,9 +118,6 @@ class FaceMesh(FaceDetector):
             f"litert {_runtime_version()}"
         )
 
-    def files(self, media: Path) -> tuple[Path, ...]:
-        return ()
-
     def find(
         self,
         frames: np.ndarray,

@@ -48,7 +48,7 @@ class FaceDetector(Protocol):
 
     def files(self, media: Path) -> tuple[Path, ...]:
         """Return the files that come with a recording and are read beside it; none for most detectors."""
-        ...
+        return ()
 
     def find(
         self,
