@@ -25,8 +25,9 @@ from benchmark.observability.measure import observed_study
 from benchmark.probing import VERSION as PROBE_VERSION
 from benchmark.records import FULL
 from benchmark.study import DATA, PRETRAINING, READS, Study, stage_data
-from benchmark.training.stage_cache import StageFolder, contents_digest, digest_of, stage_id
+from benchmark.training.stage_cache import StageFolder, digest_of, stage_id
 from models.errors import StageError
+from models.files import contents_digest
 from models.method import READABLE, Method, Stage
 from models.numerics import Numerics, numerics
 from models.types import Clip

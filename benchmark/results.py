@@ -47,8 +47,8 @@ from benchmark.records import (
 from benchmark.run_folder import command_of
 from benchmark.scoring import FLOORS, JUDGED, SCORES, video_file
 from benchmark.tracking import CONNECT, ONLINE
-from benchmark.training.stage_cache import StageFolder, digest_of, file_digest
-from models.files import copy_file
+from benchmark.training.stage_cache import StageFolder, digest_of
+from models.files import copy_file, file_digest
 from models.locks import folder_lock, say_on_stderr
 
 PACKAGES = (

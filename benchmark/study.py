@@ -20,8 +20,9 @@ from benchmark.data.warped import prepare_warped
 from benchmark.errors import ConfigError
 from benchmark.names import few
 from benchmark.probing import probe_clips
-from benchmark.training.stage_cache import contents_digest, digest_of, file_digest
+from benchmark.training.stage_cache import digest_of
 from models.arguments import check_arguments
+from models.files import contents_digest, file_digest
 from models.method import Stage
 from models.preprocess.facemesh import FaceMesh
 from models.types import LABELS, Clip

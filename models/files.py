@@ -150,6 +150,19 @@ def _stem(path: Path) -> str:
     return hashlib.blake2b(os.fsencode(path.name), digest_size=6).hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """Return a file's BLAKE2b digest of 20 bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+
+
+def contents_digest(path: Path) -> dict[str, str]:
+    """Return the digest by relative name of a file, or of all files below a folder; empty for neither."""
+    if path.is_file():
+        return {path.name: file_digest(path)}
+    return {str(p.relative_to(path)): file_digest(p) for p in sorted(path.rglob("*")) if p.is_file()}
+
+
 def sync(path: Path) -> None:
     """Flush a file, or the entries of a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)

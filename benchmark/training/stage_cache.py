@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmark.records import write_text
 from models.errors import StageError, storage_error
-from models.files import publish_folder
+from models.files import file_digest, publish_folder
 from models.locks import locked, say_on_stderr
 
 FORMAT = 1
@@ -69,18 +69,6 @@ def stage_id(
         "numerics": numerics,
     }
     return digest_of(recipe)[:ID_LENGTH]
-
-
-def file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
-
-
-def contents_digest(path: Path) -> dict[str, str]:
-    """Digest by relative name of a file, or of every file below a folder; empty where there is nothing."""
-    if path.is_file():
-        return {path.name: file_digest(path)}
-    return {str(p.relative_to(path)): file_digest(p) for p in sorted(path.rglob("*")) if p.is_file()}
 
 
 @dataclass(frozen=True)

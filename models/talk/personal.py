@@ -21,6 +21,7 @@ import torch
 from models.errors import InputError, storage_faults
 from models.face3d.alignment import frontalise
 from models.face3d.morphable import FaceModel
+from models.files import contents_digest
 from models.landmarks.alignment import fill_missing
 from models.landmarks.topology import IBUG68
 from models.method import Transcribed
@@ -31,7 +32,7 @@ from models.seeding import generator
 from models.talk.expressions import bent
 from models.talk.target import Target
 from models.talk.trained import build_of_run
-from models.training.alone import file_digests, identity, is_whole, run_alone
+from models.training.alone import identity, is_whole, run_alone
 from models.types import Clip
 
 TRAINING_FRAMES = 1500
@@ -123,7 +124,7 @@ def personal_renderer(
         seed=seed,
         version=version,
         numerics=numerics(str(device)).digest,
-        outside=[file_digests(Path(path)) for path in stage.outside],
+        outside=[contents_digest(Path(path)) for path in stage.outside],
     )
     folder = cache / f"renderer-{key}"
     if is_whole(folder):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from models.errors import storage_error
-from models.files import publish_folder
+from models.files import contents_digest, publish_folder
 from models.locks import locked, say_on_stderr
 from models.method import Stage, Training, TrainingData
 from models.seeding import derive_seed, generator, torch_generator
@@ -35,18 +35,6 @@ def identity(**parts: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def file_digests(path: Path) -> dict[str, str]:
-    """Return the digest by relative name of a file, or of all files below a folder; empty for neither."""
-    files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    root = path.parent if path.is_file() else path
-    digests = {}
-    for file in files:
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
-        digests[file.relative_to(root).as_posix()] = digest
-    return digests
-
-
 def is_whole(folder: Path) -> bool:
     """Return whether a folder of `run_alone` is there with the files that were written.
 
@@ -54,7 +42,7 @@ def is_whole(folder: Path) -> bool:
     """
     if not folder.is_dir():
         return False
-    found = file_digests(folder)
+    found = contents_digest(folder)
     found.pop(FILES, None)
     try:
         written = json.loads((folder / FILES).read_bytes())
@@ -150,7 +138,7 @@ def run_alone(
                 inputs,
                 RunAlone(output, device, name, seed, work / "checkpoints", folder.name, progress),
             )
-            (output / FILES).write_text(json.dumps(file_digests(output), indent=1, sort_keys=True) + "\n")
+            (output / FILES).write_text(json.dumps(contents_digest(output), indent=1, sort_keys=True) + "\n")
             publish_folder(output, folder)
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:

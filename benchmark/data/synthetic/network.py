@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from benchmark.training.stage_cache import contents_digest, digest_of
+from benchmark.training.stage_cache import digest_of
+from models.files import contents_digest
 
 FRAME_SECONDS = 0.0125
 """Hop of the network's spectra."""
